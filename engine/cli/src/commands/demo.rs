@@ -1,0 +1,57 @@
+//! `assay demo`: everything once, on scans that the program makes itself.
+
+use super::{Status, eval, fit};
+use crate::args;
+use crate::console::Console;
+use crate::context::Context;
+use crate::output;
+use anyhow::{Context as _, Result};
+use assay_core::graph::{Graph, onnx_beside};
+use assay_core::inspect::Inspector;
+use assay_core::recipe::Recipe;
+use assay_data::Dataset;
+use assay_synthetic::{Spec, generate};
+
+/// The default recipe, as shipped in `configs/`.
+const RECIPE: &str = include_str!("../../../../configs/mvtec3d.toml");
+
+pub(crate) fn run(args: &args::Demo, console: &Console) -> Result<Status> {
+    console.stop_on_interrupt();
+    let (scans, recipe_file, model_file) =
+        (args.out.join("moulded_part"), args.out.join("recipe.toml"), args.out.join("model.assay"));
+    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    if scans.exists() {
+        console.info(&format!("the scans of an earlier demo in {} are used again", scans.display()));
+    } else {
+        console.info(&format!("making synthetic scans in {}", scans.display()));
+        // Into a temporary folder first: an interrupted demo leaves no half data set behind.
+        let making = tempfile::tempdir_in(&args.out)?;
+        generate(making.path(), &Spec { seed: args.seed, validation: 20, ..Spec::default() })?;
+        std::fs::rename(making.keep(), &scans).with_context(|| scans.display().to_string())?;
+    }
+    std::fs::write(&recipe_file, RECIPE).with_context(|| recipe_file.display().to_string())?;
+    let recipe = Recipe::read(&recipe_file)?;
+    let context = Context::open(&args.machine, Some(&recipe), console)?;
+    let graph = Graph::resolve(&recipe, &context.registry, &context.engine, &onnx_beside(&recipe_file))?;
+    let dataset = Dataset::find(&scans, None, &recipe.sensors)?;
+    let model = fit::fit_dataset(&recipe, graph, &dataset, &context, console)?;
+    model.write(&model_file)?;
+    let (model, sha256) = assay_core::model::Model::read(&model_file)?;
+    let inspector = Inspector::open(model, sha256, &context.registry, &context.engine, &context.services, context.limits)?;
+    let (figures, page) = eval::evaluate_with_report(
+        &inspector,
+        &dataset.test,
+        &context.limits,
+        None,
+        Some(&args.out.join("report")),
+        "Synthetic moulded part",
+        console,
+    )?;
+    eval::print(&figures)?;
+    if let Some(page) = page {
+        output::line("")?;
+        output::line(&format!("page   {}", page.display()))?;
+        output::line(&format!("model  {}", model_file.display()))?;
+    }
+    Ok(if figures.n_invalid > 0 { Status::Invalid } else { Status::Ok })
+}

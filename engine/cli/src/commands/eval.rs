@@ -1,0 +1,102 @@
+//! `assay eval`.
+
+use super::Status;
+use crate::args;
+use crate::console::Console;
+use crate::context::Context;
+use crate::output::{self, figure};
+use anyhow::Result;
+use assay_core::evaluate::{Figures, evaluate};
+use assay_core::inspect::Inspector;
+use assay_core::plugin::Watch as _;
+use assay_core::report::{Report, one_line, write_map};
+use assay_data::{Dataset, Limits, ScanFiles};
+use std::path::{Path, PathBuf};
+
+pub(crate) fn run(args: &args::Eval, console: &Console) -> Result<Status> {
+    let (context, inspector) = Context::inspector(&args.model, &args.machine, console)?;
+    let dataset = Dataset::find(&args.data, args.layout, &inspector.recipe.sensors)?;
+    anyhow::ensure!(!dataset.test.is_empty(), "{} has no test scans to evaluate on", args.data.display());
+    let object = object_name(&args.data)?;
+    let maps = args.maps.as_ref().map(|m| m.join(&object));
+    let (figures, page) =
+        evaluate_with_report(&inspector, &dataset.test, &context.limits, maps.as_deref(), args.report.as_deref(), &object, console)?;
+    if args.json {
+        output::json(&figures)?;
+    } else {
+        print(&figures)?;
+    }
+    if let Some(page) = page {
+        console.info(&format!("page: {}", page.display()));
+    }
+    Ok(if figures.n_invalid > 0 { Status::Invalid } else { Status::Ok })
+}
+
+/// The object's name: the data set's folder.
+fn object_name(data: &Path) -> Result<String> {
+    let path = std::fs::canonicalize(data)?;
+    Ok(path.file_name().map_or_else(|| "object".into(), |n| n.to_string_lossy().into_owned()))
+}
+
+/// Evaluates with a progress bar; writes maps and, with its pictures, a page. Returns the figures and the page.
+pub(crate) fn evaluate_with_report(
+    inspector: &Inspector,
+    scans: &[ScanFiles],
+    limits: &Limits,
+    maps: Option<&Path>,
+    report: Option<&Path>,
+    title: &str,
+    console: &Console,
+) -> Result<(Figures, Option<PathBuf>)> {
+    let mut report = report.map(|folder| Report::new(folder, title)).transpose()?;
+    let figures = evaluate(inspector, scans, limits, &mut |i, files, result| {
+        console.progress("scoring", (i + 1) as f64 / scans.len() as f64, &files.id);
+        match &result {
+            Ok(inspection) => {
+                if let Some(maps) = maps {
+                    write_map(maps, inspection)?;
+                }
+            }
+            Err(e) => console.error(&one_line(e)),
+        }
+        if let Some(report) = &mut report {
+            report.add(inspector, files, result, limits)?;
+        }
+        Ok(())
+    })?;
+    console.clear();
+    let page = report.map(|r| r.finish(inspector, &figures)).transpose()?;
+    Ok((figures, page))
+}
+
+/// The figures as a table.
+pub(crate) fn print(f: &Figures) -> Result<()> {
+    let percent = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| format!("{:.1} %", 100.0 * v));
+    let rows = [
+        ("image AUROC", figure(f.image_auroc)),
+        ("image AUROC (map maximum)", figure(f.image_auroc_map_max)),
+        ("pixel AUROC", figure(f.pixel_auroc)),
+        ("AU-PRO 0.30", figure(f.au_pro_30)),
+        ("AU-PRO 0.10", figure(f.au_pro_10)),
+        ("AU-PRO 0.05", figure(f.au_pro_05)),
+        ("AU-PRO 0.01", figure(f.au_pro_01)),
+        ("best F1", figure(f.f1_max)),
+        ("good parts rejected", format!("{} of {}", percent(f.false_reject_rate), f.n_good)),
+        ("defects passed", format!("{} of {}", percent(f.escape_rate), f.n_defect)),
+        ("not inspected", f.n_invalid.to_string()),
+        ("ms a scan (median, 95 %, 99 %)", {
+            let t = f.ms_per_scan;
+            format!("{:.1}, {:.1}, {:.1}", t.p50, t.p95, t.p99)
+        }),
+    ];
+    output::table(&rows.map(|(name, value)| vec![name.to_owned(), value]))?;
+    if !f.by_defect.is_empty() {
+        output::line("")?;
+        let mut rows = vec![["defect", "scans", "image AUROC", "AU-PRO 0.30"].map(str::to_owned).to_vec()];
+        for (name, d) in &f.by_defect {
+            rows.push(vec![name.clone(), d.n.to_string(), figure(d.image_auroc), figure(d.au_pro_30)]);
+        }
+        output::table(&rows)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! `assay fit`.
+
+use super::Status;
+use crate::args;
+use crate::console::Console;
+use crate::context::Context;
+use anyhow::{Context as _, Result};
+use assay_core::calibrate::Threshold;
+use assay_core::fit::{Split, fit};
+use assay_core::graph::{Graph, onnx_beside};
+use assay_core::model::Model;
+use assay_core::recipe::Recipe;
+use assay_data::Dataset;
+use std::path::Path;
+use std::time::Instant;
+
+pub(crate) fn run(args: &args::Fit, console: &Console) -> Result<Status> {
+    let start = Instant::now();
+    let mut recipe = Recipe::read(&args.recipe)?;
+    recipe.seed = args.seed.unwrap_or(recipe.seed);
+    let context = Context::open(&args.machine, Some(&recipe), console)?;
+    check_writable(&args.output)?;
+    let graph = Graph::resolve(&recipe, &context.registry, &context.engine, &onnx_beside(&args.recipe))?;
+    let dataset = Dataset::find(&args.data, args.layout, &recipe.sensors)?;
+    console.stop_on_interrupt();
+    let model = fit_dataset(&recipe, graph, &dataset, &context, console)?;
+    model.write(&args.output)?;
+    let size = std::fs::metadata(&args.output).map(|m| m.len()).unwrap_or(0);
+    let (mb, seconds) = (size as f64 / 1e6, start.elapsed().as_secs_f64());
+    console.info(&format!("wrote {} ({mb:.1} MB) in {seconds:.1} s", args.output.display()));
+    Ok(Status::Ok)
+}
+
+/// Fits on a data set and says what the thresholds rest on.
+pub(crate) fn fit_dataset(recipe: &Recipe, graph: Graph, dataset: &Dataset, context: &Context, console: &Console) -> Result<Model> {
+    let split = Split::of(dataset, recipe.seed)?;
+    let (n, m) = (split.training.len(), split.calibration.len());
+    let info = context.engine.describe();
+    console.info(&format!(
+        "fitting on {n} scans, {m} more set the thresholds; {} {} on {}, {} threads",
+        info.name,
+        info.version,
+        info.device,
+        context.services.threads()
+    ));
+    let model = fit(recipe, graph, &split, &context.limits, &context.engine, &context.services)?;
+    let Threshold { value, rate, parts } = model.manifest.image_threshold;
+    console.info(&format!("threshold {value:.4}: rejects at most {:.1} % of good parts ({parts} calibration scans)", 100.0 * rate));
+    let wanted = recipe.decide.false_reject_rate;
+    if rate > wanted {
+        console.warn(&format!(
+            "a false-reject rate of {:.1} % takes {} calibration scans, there are {parts}: the threshold is their highest score",
+            100.0 * wanted,
+            Threshold::parts_needed(wanted)
+        ));
+    }
+    Ok(model)
+}
+
+/// Finds out before a long fit that the model cannot be written.
+fn check_writable(output: &Path) -> Result<()> {
+    let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let metadata = std::fs::metadata(folder).with_context(|| format!("the model's folder {}", folder.display()))?;
+    anyhow::ensure!(metadata.is_dir(), "{} is not a folder", folder.display());
+    anyhow::ensure!(!output.is_dir(), "{} is a folder; -o names the model file", output.display());
+    tempfile::tempfile_in(folder).with_context(|| format!("the model's folder {} cannot be written", folder.display()))?;
+    Ok(())
+}

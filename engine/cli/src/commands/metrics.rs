@@ -1,0 +1,99 @@
+//! `assay metrics`: the official MVTec 3D-AD evaluation of anyone's maps.
+
+use super::Status;
+use crate::args;
+use crate::output::{self, figure};
+use anyhow::{Context as _, Result};
+use assay_data::layout::maps_with_masks;
+use assay_data::{Limits, decode};
+use assay_metrics::MapSet;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The official figures of one object, or their mean.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Figures {
+    image_auroc: f64,
+    pixel_auroc: f64,
+    au_pro_30: f64,
+    au_pro_10: f64,
+    au_pro_05: f64,
+    au_pro_01: f64,
+}
+
+const NAMES: [&str; 6] = ["image AUROC", "pixel AUROC", "AU-PRO 0.30", "AU-PRO 0.10", "AU-PRO 0.05", "AU-PRO 0.01"];
+
+impl Figures {
+    fn values(&self) -> [f64; 6] {
+        [self.image_auroc, self.pixel_auroc, self.au_pro_30, self.au_pro_10, self.au_pro_05, self.au_pro_01]
+    }
+
+    fn mean(all: &[Self]) -> Self {
+        let mean = |i: usize| all.iter().map(|f| f.values()[i]).sum::<f64>() / all.len() as f64;
+        Self {
+            image_auroc: mean(0),
+            pixel_auroc: mean(1),
+            au_pro_30: mean(2),
+            au_pro_10: mean(3),
+            au_pro_05: mean(4),
+            au_pro_01: mean(5),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    objects: BTreeMap<String, Figures>,
+    mean: Figures,
+}
+
+pub(crate) fn run(args: &args::Metrics) -> Result<Status> {
+    let limits = Limits::default();
+    let mut objects = BTreeMap::new();
+    for object in maps_with_masks(&args.maps, &args.data)? {
+        let mut set = MapSet::new();
+        for pair in &object.pairs {
+            let map = decode::map(&pair.map, &limits)?;
+            let (rows, cols) = map.dim();
+            let mask = match &pair.mask {
+                Some(path) => {
+                    let mask = decode::mask(path, &limits)?;
+                    let ((r, c), file) = (mask.dim(), pair.map.display());
+                    anyhow::ensure!((r, c) == (rows, cols), "{file} is {rows}x{cols}, its mask {r}x{c}: maps have the scan's native size");
+                    mask.iter().copied().collect()
+                }
+                None => vec![false; rows * cols],
+            };
+            let map: Vec<f32> = map.iter().copied().collect();
+            set.add(&map, &mask, rows, cols).with_context(|| pair.map.display().to_string())?;
+        }
+        let figures = figures(set).with_context(|| format!("object {}", object.object))?;
+        objects.insert(object.object, figures);
+    }
+    let all: Vec<Figures> = objects.values().copied().collect();
+    let report = Report { mean: Figures::mean(&all), objects };
+    if args.json {
+        output::json(&report)?;
+    } else {
+        let row = |name: &str, f: &Figures| [vec![name.to_owned()], f.values().map(|v| figure(Some(v))).to_vec()].concat();
+        let mut rows = vec![[vec!["object".to_owned()], NAMES.map(str::to_owned).to_vec()].concat()];
+        rows.extend(report.objects.iter().map(|(name, f)| row(name, f)));
+        rows.push(row("mean", &report.mean));
+        output::table(&rows)?;
+    }
+    Ok(Status::Ok)
+}
+
+fn figures(set: MapSet) -> Result<Figures> {
+    let image_auroc = set.image_auroc()?;
+    let ranked = set.rank()?;
+    let curve = ranked.pro_curve()?;
+    Ok(Figures {
+        image_auroc,
+        pixel_auroc: ranked.pixel_auroc(),
+        au_pro_30: curve.au_pro(0.3)?,
+        au_pro_10: curve.au_pro(0.1)?,
+        au_pro_05: curve.au_pro(0.05)?,
+        au_pro_01: curve.au_pro(0.01)?,
+    })
+}

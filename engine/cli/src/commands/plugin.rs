@@ -1,0 +1,96 @@
+//! `assay plugin`.
+
+use super::Status;
+use crate::args::Machine;
+use crate::console::Console;
+use crate::context::search_path;
+use crate::output::{self, line};
+use anyhow::Result;
+use assay_core::graph::{BUILTIN, builtin_methods};
+use assay_core::plugin::{MethodInfo, PortInfo, Registry};
+
+pub(crate) fn list(machine: &Machine, console: &Console) -> Result<Status> {
+    let registry = Registry::discover(&search_path(machine, None))?;
+    for broken in &registry.broken {
+        console.warn(&broken.to_string());
+    }
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut add = |info: &MethodInfo, from: &str| {
+        rows.push([&info.id, info.role(), &info.version, from, &info.summary].map(|s: &str| s.to_owned()).to_vec());
+    };
+    builtin_methods().iter().for_each(|info| add(info, "built in"));
+    for method in registry.methods() {
+        let file = method.library.path.file_name().map(|n| n.to_string_lossy().into_owned());
+        add(&method.info, &file.unwrap_or_default());
+    }
+    rows.sort();
+    let width = |c: usize| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2), width(3)];
+    for row in rows {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, w)| format!("{cell:<w$}")).collect();
+        line(&format!("{}  {}", cells.join("  "), row[4]))?;
+    }
+    Ok(Status::Ok)
+}
+
+pub(crate) fn info(id: &str, json: bool, machine: &Machine, console: &Console) -> Result<Status> {
+    let registry = Registry::discover(&search_path(machine, None))?;
+    for broken in &registry.broken {
+        console.warn(&broken.to_string());
+    }
+    let builtin = builtin_methods().into_iter().find(|m| m.id == id);
+    let found = registry.get(id);
+    let Some(info) = builtin.as_ref().or(found.map(|m| &*m.info)) else {
+        anyhow::bail!("{}", registry.why_missing(id, &BUILTIN));
+    };
+    if json {
+        output::json(info)?;
+        return Ok(Status::Ok);
+    }
+    line(&format!("{} - {} ({})", info.id, info.name, info.role()))?;
+    line(&format!("  {}", info.summary))?;
+    let fact = |name: &str, text: &str| if text.is_empty() { Ok(()) } else { line(&format!("  {name}: {text}")) };
+    fact("paper", &info.paper)?;
+    fact("deviations", &info.deviations)?;
+    fact("version", &format!("{} by {}, {}", info.version, info.vendor, info.licence))?;
+    if let Some(method) = found.filter(|_| builtin.is_none()) {
+        fact("library", &method.library.path.display().to_string())?;
+        fact("sha256", &method.library.sha256)?;
+    }
+    for (title, ports) in [("inputs", &info.inputs), ("outputs", &info.outputs)] {
+        line(&format!("{title}:"))?;
+        ports.iter().try_for_each(|p| line(&format!("  {}: {}", port(p), p.doc)))?;
+    }
+    if !info.params.is_empty() {
+        line("parameters:")?;
+    }
+    for p in &info.params {
+        let bounds = match (p.min, p.max) {
+            (Some(a), Some(b)) => format!(", {a} ..= {b}"),
+            (Some(a), None) => format!(", at least {a}"),
+            (None, Some(b)) => format!(", at most {b}"),
+            (None, None) => String::new(),
+        };
+        let choices = if p.choices.is_empty() { String::new() } else { format!(", one of {}", p.choices.join(", ")) };
+        let unit = if p.unit.is_empty() { String::new() } else { format!(" {}", p.unit) };
+        line(&format!("  {} = {}{unit}  ({}{bounds}{choices})", p.name, p.default, p.kind.name()))?;
+        p.doc.lines().try_for_each(|l| line(&format!("      {}", l.trim())))?;
+    }
+    Ok(Status::Ok)
+}
+
+/// A port's name, count and contents.
+fn port(p: &PortInfo) -> String {
+    let content: Vec<&str> = p.content.iter().map(|c| c.name()).collect();
+    let count = match (p.min_count, p.max_count) {
+        (1, Some(1)) => String::new(),
+        (min, None) => format!(", {min} or more"),
+        (min, Some(max)) => format!(", {min} to {max}"),
+    };
+    let layout = match (p.grid, p.cloud) {
+        (true, true) => "grid or cloud",
+        (false, true) => "cloud",
+        _ => "grid",
+    };
+    format!("{} ({} {layout}{count})", p.name, content.join(" or "))
+}

@@ -1,0 +1,42 @@
+//! `assay recipe check`.
+
+use super::Status;
+use crate::args::Machine;
+use crate::console::Console;
+use crate::context::Context;
+use crate::output::line;
+use anyhow::Result;
+use assay_core::graph::{Graph, Source, onnx_beside};
+use assay_core::recipe::Recipe;
+use std::path::Path;
+
+pub(crate) fn check(path: &Path, machine: &Machine, console: &Console) -> Result<Status> {
+    let recipe = Recipe::read(path)?;
+    let context = Context::open(machine, Some(&recipe), console)?;
+    let graph = Graph::resolve(&recipe, &context.registry, &context.engine, &onnx_beside(path))?;
+    for sensor in &recipe.sensors {
+        line(&format!("sensor  {}: {} ({}, {})", sensor.name, sensor.pattern, sensor.kind, sensor.unit))?;
+    }
+    for step in &graph.steps {
+        let inputs: Vec<String> = step
+            .inputs
+            .iter()
+            .map(|(_, s)| match s {
+                Source::Sensor(i) => recipe.sensors[*i].name.clone(),
+                Source::Output(s, o) => graph.output_name((*s, *o)),
+            })
+            .collect();
+        let outputs: Vec<&str> = step.outputs.iter().map(|(n, _)| n.as_str()).collect();
+        line(&format!(
+            "step    {}: {} ({}) {} -> {}",
+            step.name,
+            step.info.id,
+            step.info.role(),
+            inputs.join(", "),
+            outputs.join(", ")
+        ))?;
+    }
+    line(&format!("map     {}", graph.output_name(graph.last)))?;
+    line("the recipe is fine")?;
+    Ok(Status::Ok)
+}

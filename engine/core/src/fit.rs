@@ -1,0 +1,481 @@
+//! Fitting: a recipe and good scans in, a model out.
+//!
+//! Steps are taken in their order. What a fitted step needs from every training scan is kept in a file
+//! ([`Store`]), so that memory does not grow with the number of scans. A detector is fitted on all training scans and once
+//! more for each fold without that fold's scans; the out-of-fold scores set its scale and are what later steps learn from,
+//! so that no scan is scored by a model that saw it. Calibration scans are not looked at until all of this is done.
+
+use crate::calibrate::{Scale, Scales, Threshold, valid_scores};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Worker};
+use crate::map::anomaly_map;
+use crate::model::{Manifest, Model, PluginRecord, ScanRecord, recipe_sha256, scan_record};
+use crate::pipeline::{Known, Pipeline, Runner};
+use crate::plugin::{Failure, FitPass, Instance, Services};
+use crate::prepare::{self, Prepared};
+use crate::recipe::Recipe;
+use crate::store::Store;
+use crate::value::{Content, Data, Value, planes};
+use assay_data::{Dataset, Limits, ScanFiles};
+use assay_inference::Engine;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The scans of a fit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Split {
+    /// They are learned.
+    pub training: Vec<ScanFiles>,
+    /// They set thresholds and nothing else.
+    pub calibration: Vec<ScanFiles>,
+}
+
+impl Split {
+    /// The training and validation scans of a data set; without validation scans a seeded fifth of the training scans is
+    /// set aside for calibration.
+    ///
+    /// # Errors
+    /// [`Error::Request`] where fewer than two training scans are left.
+    pub fn of(dataset: &Dataset, seed: u64) -> Result<Self> {
+        let mut split = Self { training: dataset.train.clone(), calibration: dataset.validation.clone() };
+        if split.calibration.is_empty() && split.training.len() > 2 {
+            let mut order: Vec<usize> = (0..split.training.len()).collect();
+            shuffle(&mut order, seed);
+            let mut aside: Vec<usize> = order[..(order.len() / 5).max(1)].to_vec();
+            aside.sort_unstable();
+            split.calibration = aside.iter().map(|&i| split.training[i].clone()).collect();
+            let mut at = 0..;
+            split.training.retain(|_| !aside.contains(&at.next().unwrap_or_default()));
+        }
+        if split.training.len() < 2 || split.calibration.is_empty() {
+            let n = dataset.train.len() + dataset.validation.len();
+            return Err(Error::Request(format!(
+                "{n} good scans are too few to fit: it takes at least 2 to learn from and 1 to set the threshold"
+            )));
+        }
+        Ok(split)
+    }
+}
+
+/// Fisher-Yates with a seeded generator: the same order on every machine.
+fn shuffle(items: &mut [usize], seed: u64) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    for i in (1..items.len()).rev() {
+        items.swap(i, (random.next_u64() % (i as u64 + 1)) as usize);
+    }
+}
+
+/// A running fit.
+struct Fit<'a> {
+    recipe: &'a Recipe,
+    pipeline: Pipeline,
+    training: &'a [ScanFiles],
+    limits: &'a Limits,
+    services: &'a Services,
+    /// Native sizes of the training scans.
+    natives: Vec<(usize, usize)>,
+    /// Fold of each training scan, 1..=folds.
+    folds: Vec<usize>,
+    n_folds: usize,
+    /// Inputs of the fitted step at hand: (step, input, scan).
+    inputs: Store,
+    /// Outputs of fitted steps and of score steps: (step, output, scan).
+    outputs: Store,
+}
+
+/// Fits a recipe.
+///
+/// # Errors
+/// Any [`Error`]; nothing is written.
+pub fn fit(
+    recipe: &Recipe,
+    graph: Graph,
+    split: &Split,
+    limits: &Limits,
+    engine: &Engine,
+    services: &Services,
+) -> Result<Model> {
+    let scratch = tempfile::Builder::new().prefix("assay-fit-").tempdir().map_err(|e| Error::io(std::env::temp_dir(), e))?;
+    let folder = |name: &str| {
+        let path = scratch.path().join(name);
+        std::fs::create_dir(&path).map_err(|e| Error::io(&path, e)).map(|()| path)
+    };
+    let services = Services { scratch: Some(folder("plugins")?), ..services.clone() };
+    let example = prepare::load(recipe, &split.training[0], limits)?;
+    let n = split.training.len();
+    let n_folds = recipe.decide.folds.min(n);
+    let mut order: Vec<usize> = (0..n).collect();
+    shuffle(&mut order, recipe.seed);
+    let mut folds = vec![0; n];
+    for (i, &scan) in order.iter().enumerate() {
+        folds[scan] = 1 + i % n_folds;
+    }
+    let mut fit = Fit {
+        recipe,
+        pipeline: Pipeline::plan(recipe, graph, &example, &services)?,
+        training: &split.training,
+        limits,
+        services: &services,
+        natives: vec![example.native; n],
+        folds,
+        n_folds,
+        inputs: Store::new(&folder("inputs")?)?,
+        outputs: Store::new(&folder("outputs")?)?,
+    };
+    for step in 0..fit.pipeline.graph.steps.len() {
+        fit.step(step)?;
+    }
+    let floor = fit.floor()?;
+    let Fit { pipeline, .. } = fit;
+    let (image, pixel) = thresholds(recipe, &pipeline, &split.calibration, limits, &services, floor)?;
+    model(recipe, &pipeline, split, engine, &services, floor, image, pixel)
+}
+
+impl Fit<'_> {
+    fn step(&mut self, at: usize) -> Result<()> {
+        let step = &self.pipeline.graph.steps[at];
+        let makes_scores = step.outputs.iter().any(|(_, c)| *c == Content::Scores);
+        let raw = step.raw;
+        if step.info.fitted {
+            self.keep_inputs(at)?;
+            self.fit_step(at)?;
+        } else if makes_scores {
+            self.keep_outputs(at)?;
+        }
+        if makes_scores && !raw {
+            self.pipeline.scales[at] = self.scales(at)?;
+        }
+        Ok(())
+    }
+
+    /// Calls `body` for every training scan, several at a time, with progress under `what`.
+    fn for_each_scan(&self, what: &str, body: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
+        let done = AtomicUsize::new(0);
+        let n = self.training.len();
+        let watch = &self.services.watch;
+        watch.progress(what, 0.0, "");
+        self.services.pool.install(|| {
+            (0..n).into_par_iter().try_for_each(|i| {
+                if watch.cancelled() {
+                    return Err(Error::Cancelled);
+                }
+                body(i)?;
+                let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                watch.progress(what, done as f64 / n as f64, &format!("{done}/{n} scans"));
+                Ok(())
+            })
+        })
+    }
+
+    /// What is known of training scan `i`: outputs of fitted steps and scores so far.
+    fn known(&self, i: usize) -> Result<Known> {
+        let mut known = Known::new();
+        for (step, specs) in self.pipeline.specs.iter().enumerate() {
+            for output in 0..specs.len() {
+                if self.outputs.has(step, output, i) {
+                    known.insert((step, output), Arc::new(self.outputs.get(step, output, i)?));
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    /// Training scan `i`; one without sensors where only scores are needed, which are known.
+    fn load(&self, i: usize, only_scores: bool) -> Result<Prepared> {
+        if only_scores {
+            let id = self.training[i].id.clone();
+            return Ok(Prepared { id, native: self.natives[i], sensors: Vec::new(), part: None });
+        }
+        prepare::load(self.recipe, &self.training[i], self.limits)
+    }
+
+    /// Keeps the bound inputs of a fitted step for every training scan.
+    fn keep_inputs(&mut self, at: usize) -> Result<()> {
+        let step = &self.pipeline.graph.steps[at];
+        let wanted = self.wanted(at);
+        let what = format!("features for {}", step.name);
+        let natives: Vec<std::sync::Mutex<(usize, usize)>> = self.natives.iter().map(|&n| std::sync::Mutex::new(n)).collect();
+        self.for_each_scan(&what, |i| {
+            let scan = self.load(i, step.is_fuser())?;
+            let outcome = self.pipeline.run(&scan, &wanted, &self.known(i)?, false)?;
+            let bound = self.pipeline.bind(at, &scan, &|s, o| outcome.get((s, o)).cloned())?;
+            for (input, (_, value)) in bound.iter().enumerate() {
+                self.inputs.put(at, input, i, &storable(value))?;
+            }
+            *natives[i].lock().unwrap_or_else(std::sync::PoisonError::into_inner) = scan.native;
+            Ok(())
+        })?;
+        self.natives =
+            natives.into_iter().map(|m| m.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)).collect();
+        Ok(())
+    }
+
+    /// Runs an unfitted score step on every training scan.
+    fn keep_outputs(&self, at: usize) -> Result<()> {
+        let step = &self.pipeline.graph.steps[at];
+        let wanted = self.wanted(at);
+        self.for_each_scan(&format!("scores of {}", step.name), |i| {
+            let scan = self.load(i, step.is_fuser())?;
+            let outcome = self.pipeline.run(&scan, &wanted, &self.known(i)?, false)?;
+            let bound = self.pipeline.bind(at, &scan, &|s, o| outcome.get((s, o)).cloned())?;
+            let values = self.pipeline.score_step(at, &self.pipeline.runners[at], &scan, &bound)?;
+            values.iter().enumerate().try_for_each(|(o, v)| self.outputs.put(at, o, i, v))
+        })
+    }
+
+    fn wanted(&self, at: usize) -> Vec<(usize, usize)> {
+        let inputs = self.pipeline.graph.steps[at].inputs.iter();
+        inputs.filter_map(|(_, s)| if let crate::graph::Source::Output(s, o) = s { Some((*s, *o)) } else { None }).collect()
+    }
+
+    /// Fits a step on all training scans, then fold by fold for its out-of-fold scores.
+    fn fit_step(&mut self, at: usize) -> Result<()> {
+        let all: Vec<usize> = (0..self.training.len()).collect();
+        let Runner::Plugin(mut instance) = std::mem::replace(&mut self.pipeline.runners[at], Runner::Builtin) else {
+            return Err(Error::Request("a built-in step cannot be fitted".into()));
+        };
+        let fitted = self.drive(at, &mut instance, 0, &all);
+        self.pipeline.runners[at] = Runner::Plugin(instance);
+        fitted?;
+        let step = &self.pipeline.graph.steps[at];
+        if step.outputs.iter().all(|(_, c)| *c != Content::Scores) {
+            // A fitted extractor: later steps learn from what it will give them on the line.
+            return self.score_kept(at, &self.pipeline.runners[at], &all);
+        }
+        for fold in 1..=self.n_folds {
+            let (inside, outside): (Vec<usize>, Vec<usize>) = all.iter().partition(|&&i| self.folds[i] == fold);
+            let mut instance = self.pipeline.fresh_instance(self.recipe, at)?;
+            self.drive(at, &mut instance, fold, &outside)?;
+            self.score_kept(at, &Runner::Plugin(Box::new(instance)), &inside)?;
+        }
+        Ok(())
+    }
+
+    /// The passes of one fit.
+    fn drive(&self, at: usize, instance: &mut Instance, fold: usize, scans: &[usize]) -> Result<()> {
+        let step = &self.pipeline.graph.steps[at];
+        let fail = |f: Failure| self.pipeline.failure(self.recipe, step, f);
+        let what = if fold == 0 { format!("fit {}", step.name) } else { format!("fit {} without fold {fold}/{}", step.name, self.n_folds) };
+        for pass in 0.. {
+            let begin = FitPass { pass, fold: fold as u32, folds: self.n_folds as u32, samples: scans.len(), resumed: false };
+            instance.fit_begin(begin).map_err(fail)?;
+            for (n, &i) in scans.iter().enumerate() {
+                if self.services.watch.cancelled() {
+                    return Err(Error::Cancelled);
+                }
+                let inputs = self.kept_inputs(at, i)?;
+                let bound: Vec<(usize, &Value)> = inputs.iter().map(|(p, v)| (*p, &**v)).collect();
+                instance.fit_add(&self.training[i].id, n, &bound).map_err(|f| {
+                    let mut e = self.pipeline.failure(self.recipe, step, f);
+                    if let Error::Step { scan, .. } = &mut e {
+                        scan.clone_from(&self.training[i].id);
+                    }
+                    e
+                })?;
+                self.services.watch.progress(&what, (n + 1) as f64 / (scans.len() + 1) as f64, "");
+            }
+            if !instance.fit_end().map_err(fail)? {
+                break;
+            }
+        }
+        self.services.watch.progress(&what, 1.0, "");
+        Ok(())
+    }
+
+    fn kept_inputs(&self, at: usize, i: usize) -> Result<Vec<(usize, Arc<Value>)>> {
+        let inputs = &self.pipeline.graph.steps[at].inputs;
+        inputs.iter().enumerate().map(|(n, (port, _))| Ok((*port, Arc::new(self.inputs.get(at, n, i)?)))).collect()
+    }
+
+    /// Scores kept inputs and keeps the outputs.
+    fn score_kept(&self, at: usize, runner: &Runner, scans: &[usize]) -> Result<()> {
+        self.services.pool.install(|| {
+            scans.par_iter().try_for_each(|&i| {
+                let inputs = self.kept_inputs(at, i)?;
+                let scan = self.load(i, true)?;
+                let values = self.pipeline.score_step(at, runner, &scan, &inputs)?;
+                values.iter().enumerate().try_for_each(|(o, v)| self.outputs.put(at, o, i, v))
+            })
+        })
+    }
+
+    /// The scales of a step's scores, from its kept outputs.
+    fn scales(&self, at: usize) -> Result<Scales> {
+        // At most this many patches are sorted, evenly taken.
+        const MOST: usize = 8 << 20;
+        let output = self.pipeline.graph.steps[at].outputs.iter().position(|(_, c)| *c == Content::Scores).unwrap_or(0);
+        let (mut patches, mut images) = (Vec::new(), Vec::new());
+        for i in 0..self.training.len() {
+            let value = self.outputs.get(at, output, i)?;
+            let scores = valid_scores(&value);
+            let stride = (scores.len() * self.training.len()).div_ceil(MOST).max(1);
+            patches.extend(scores.into_iter().step_by(stride));
+            images.push(value.image_score as f32);
+        }
+        let name = &self.pipeline.graph.steps[at].name;
+        Ok(Scales { patch: Scale::of(&mut patches, name)?, image: Scale::of(&mut images, name)? })
+    }
+
+    /// The lowest fused score of a training scan.
+    fn floor(&self) -> Result<f32> {
+        let (step, output) = self.pipeline.graph.last;
+        let mut floor = f32::INFINITY;
+        for i in 0..self.training.len() {
+            let value = self.pipeline.scales[step].apply(self.outputs.get(step, output, i)?);
+            floor = valid_scores(&value).into_iter().fold(floor, f32::min);
+        }
+        if floor.is_finite() { Ok(floor) } else { Err(Error::Request("no training scan has a valid score".into())) }
+    }
+}
+
+/// Values as the store keeps them: images as planes.
+fn storable(value: &Value) -> Value {
+    match &value.data {
+        Data::Image(image) => Value { data: Data::Grid(planes(image)), ..value.clone() },
+        _ => value.clone(),
+    }
+}
+
+/// Thresholds of the image score and of the map's maximum, from the calibration scans.
+fn thresholds(
+    recipe: &Recipe,
+    pipeline: &Pipeline,
+    scans: &[ScanFiles],
+    limits: &Limits,
+    services: &Services,
+    floor: f32,
+) -> Result<(Threshold, Threshold)> {
+    let done = AtomicUsize::new(0);
+    let scores: Vec<(f64, f64)> = services.pool.install(|| {
+        scans
+            .par_iter()
+            .map(|files| {
+                if services.watch.cancelled() {
+                    return Err(Error::Cancelled);
+                }
+                let scan = prepare::load(recipe, files, limits)?;
+                let outcome = pipeline.run(&scan, &[pipeline.graph.last], &Known::new(), false)?;
+                let missing = || Error::Request("the fused scores are missing".into());
+                let fused = pipeline.last_scores(&outcome).ok_or_else(missing)?;
+                let sigma = recipe.map.sigma * scan.native.0.min(scan.native.1) as f64;
+                let map = anomaly_map(&fused, scan.native, sigma, floor)?;
+                let n = done.fetch_add(1, Ordering::Relaxed) + 1;
+                services.watch.progress("calibration", n as f64 / scans.len() as f64, &format!("{n}/{} scans", scans.len()));
+                Ok((fused.image_score, f64::from(map.iter().copied().fold(f32::NEG_INFINITY, f32::max))))
+            })
+            .collect::<Result<_>>()
+    })?;
+    let (image, pixel): (Vec<f64>, Vec<f64>) = scores.into_iter().unzip();
+    let rate = recipe.decide.false_reject_rate;
+    Ok((Threshold::conformal(&image, rate)?, Threshold::conformal(&pixel, rate)?))
+}
+
+fn model(
+    recipe: &Recipe,
+    pipeline: &Pipeline,
+    split: &Split,
+    engine: &Engine,
+    services: &Services,
+    floor: f32,
+    image_threshold: Threshold,
+    pixel_threshold: Threshold,
+) -> Result<Model> {
+    let steps = &pipeline.graph.steps;
+    let mut states = BTreeMap::new();
+    for (step, runner) in steps.iter().zip(&pipeline.runners) {
+        if let Runner::Plugin(instance) = runner
+            && step.info.fitted
+        {
+            let state = instance.save().map_err(|f| pipeline.failure(recipe, step, f))?;
+            states.insert(step.name.clone(), state);
+        }
+    }
+    let (mut plugins, mut networks, mut onnx) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for step in steps {
+        match &step.worker {
+            Worker::Onnx(network) | Worker::OnnxMap(network) => {
+                networks.insert(step.name.clone(), (network.file.clone(), network.sha256.clone()));
+                onnx.insert(network.sha256.clone(), network.bytes.to_vec());
+            }
+            Worker::Plugin(method) => {
+                let library = method.library.path.file_name().map(|n| n.to_string_lossy().into_owned());
+                let record = PluginRecord {
+                    method: method.info.id.clone(),
+                    library: library.unwrap_or_default(),
+                    version: method.info.version.clone(),
+                    sha256: method.library.sha256.clone(),
+                };
+                plugins.insert(record.method.clone(), record);
+            }
+        }
+    }
+    let records = |scans: &[ScanFiles]| -> Result<Vec<ScanRecord>> {
+        services.pool.install(|| scans.par_iter().map(scan_record).collect())
+    };
+    let runtime = engine.describe();
+    let file = std::path::Path::new(&recipe.file).file_name().map(|n| n.to_string_lossy().into_owned());
+    Ok(Model {
+        manifest: Manifest {
+            program: env!("CARGO_PKG_VERSION").into(),
+            recipe_file: file.unwrap_or_default(),
+            recipe_sha256: recipe_sha256(&recipe.text),
+            seed: recipe.seed,
+            runtime: format!("{} {}", runtime.name, runtime.version),
+            device: runtime.device.to_string(),
+            native: pipeline.native,
+            plugins: plugins.into_values().collect(),
+            networks,
+            training: records(&split.training)?,
+            calibration: records(&split.calibration)?,
+            scales: steps.iter().zip(&pipeline.scales).map(|(s, c)| (s.name.clone(), *c)).collect(),
+            floor,
+            image_threshold,
+            pixel_threshold,
+            sections: Vec::new(),
+        },
+        states,
+        onnx,
+        recipe: recipe.text.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assay_data::Layout;
+
+    fn dataset(train: usize, validation: usize) -> Dataset {
+        let scans = |n: usize| {
+            (0..n).map(|i| ScanFiles { id: format!("{i}"), files: Vec::new(), defect: None, mask: None }).collect()
+        };
+        Dataset { layout: Layout::Plain, train: scans(train), validation: scans(validation), test: Vec::new() }
+    }
+
+    #[test]
+    fn validation_scans_calibrate_and_training_scans_are_left_alone() {
+        let split = Split::of(&dataset(10, 3), 0).unwrap();
+        assert_eq!((split.training.len(), split.calibration.len()), (10, 3));
+    }
+
+    #[test]
+    fn without_validation_scans_a_seeded_fifth_is_set_aside() {
+        let split = Split::of(&dataset(20, 0), 7).unwrap();
+        assert_eq!((split.training.len(), split.calibration.len()), (16, 4));
+        assert!(split.calibration.iter().all(|c| !split.training.contains(c)));
+        assert_eq!(split, Split::of(&dataset(20, 0), 7).unwrap());
+        assert_ne!(split, Split::of(&dataset(20, 0), 8).unwrap());
+    }
+
+    #[test]
+    fn too_few_scans_are_refused_with_the_number_it_takes() {
+        for (train, validation) in [(0, 0), (1, 0), (2, 0), (1, 5)] {
+            let message = Split::of(&dataset(train, validation), 0).unwrap_err().to_string();
+            assert!(message.contains("at least 2"), "{message}");
+        }
+        assert!(Split::of(&dataset(3, 0), 0).is_ok());
+    }
+}

@@ -1,0 +1,244 @@
+//! Inspecting scans with a model: scores, map, verdict, regions.
+
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::map::anomaly_map;
+use crate::model::Model;
+use crate::pipeline::{Known, Pipeline, Runner};
+use crate::plugin::{Registry, Services};
+use crate::prepare::{self, Prepared};
+use crate::recipe::Recipe;
+use crate::value::{Cloud, Content, Data, Value};
+use assay_data::{Frame, Grid, Limits, ScanFiles, SensorKind};
+use assay_inference::Engine;
+use assay_metrics::{Connectivity, connected_components};
+use ndarray::{Array2, Array3};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What is said of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Its score is at most the threshold.
+    Ok,
+    /// Its score is greater.
+    Ng,
+    /// It could not be inspected; never `ok`.
+    Invalid,
+}
+
+/// A model at work.
+pub struct Inspector {
+    /// The model.
+    pub model: Model,
+    /// SHA-256 of the model file.
+    pub model_sha256: String,
+    /// Its recipe.
+    pub recipe: Recipe,
+    /// Its steps.
+    pub pipeline: Pipeline,
+    /// What differs from the machine it was fitted on.
+    pub differences: Vec<String>,
+    limits: Limits,
+}
+
+/// Where a scan is wrong: a connected region of the map above the pixel threshold.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Region {
+    /// `[x, y, width, height]` in pixels.
+    pub bbox: [usize; 4],
+    /// `[x, y]` in pixels.
+    pub centroid: [f64; 2],
+    /// Pixels.
+    pub area_px: usize,
+    /// Greatest map value inside.
+    pub peak: f64,
+}
+
+/// The result of one scan.
+#[derive(Debug, Clone)]
+pub struct Inspection {
+    /// The scan's id.
+    pub id: String,
+    /// `ok` or `ng`.
+    pub verdict: Verdict,
+    /// The fused image score.
+    pub score: f64,
+    /// The map's maximum.
+    pub map_max: f64,
+    /// Image score of each scores output, raw, by name.
+    pub steps: Vec<(String, f64)>,
+    /// The anomaly map, native size.
+    pub map: Array2<f32>,
+    /// Regions above the pixel threshold, by falling peak.
+    pub regions: Vec<Region>,
+    /// Time of each stage, in order: load, each step, map.
+    pub times: Vec<(String, Duration)>,
+    /// Wall time from files to verdict.
+    pub total: Duration,
+    /// The scan, for pictures.
+    pub scan: Prepared,
+}
+
+impl Inspector {
+    /// Opens a model with the plugins and runtime at hand.
+    ///
+    /// # Errors
+    /// A missing plugin, a state that a plugin refuses, an ONNX file that the runtime cannot load.
+    pub fn open(model: Model, model_sha256: String, registry: &Registry, engine: &Engine, services: &Services, limits: Limits) -> Result<Self> {
+        let recipe = model.parse_recipe()?;
+        let by_name = |name: &str| {
+            let found = model.manifest.networks.values().find(|(file, _)| file == name).and_then(|(_, sha)| model.onnx.get(sha));
+            found.cloned().ok_or_else(|| Error::Request(format!("the model does not hold the ONNX file {name}")))
+        };
+        let graph = Graph::resolve(&recipe, registry, engine, &by_name)?;
+        let example = blank(&recipe, model.manifest.native);
+        let mut pipeline = Pipeline::plan(&recipe, graph, &example, services)?;
+        for at in 0..pipeline.graph.steps.len() {
+            let step = &pipeline.graph.steps[at];
+            if let Some(scales) = model.manifest.scales.get(&step.name) {
+                pipeline.scales[at] = *scales;
+            }
+            if !step.info.fitted {
+                continue;
+            }
+            let refuse = |message: String| Error::Step {
+                step: step.name.clone(),
+                method: step.info.id.clone(),
+                scan: String::new(),
+                message: format!("its state in the model cannot be used: {message}"),
+            };
+            let state = model.states.get(&step.name).ok_or_else(|| refuse("it is missing".into()))?;
+            if let Runner::Plugin(instance) = &mut pipeline.runners[at] {
+                instance.load(state).map_err(|f| refuse(f.message))?;
+            }
+        }
+        let differences = differences(&model, registry, engine);
+        Ok(Self { model, model_sha256, recipe, pipeline, differences, limits })
+    }
+
+    /// Inspects one scan.
+    ///
+    /// # Errors
+    /// Why it could not be inspected: the caller reports it as `invalid`.
+    pub fn inspect(&self, files: &ScanFiles) -> Result<Inspection> {
+        let start = Instant::now();
+        let scan = prepare::load(&self.recipe, files, &self.limits)?;
+        let loaded = start.elapsed();
+        self.inspect_prepared(scan, start, loaded)
+    }
+
+    fn inspect_prepared(&self, scan: Prepared, start: Instant, loaded: Duration) -> Result<Inspection> {
+        let mut times = vec![("load".to_owned(), loaded)];
+        let graph = &self.pipeline.graph;
+        let outcome = self.pipeline.run(&scan, &[graph.last], &Known::new(), true)?;
+        for (step, time) in graph.steps.iter().zip(&outcome.times) {
+            if let Some(time) = time {
+                times.push((step.name.clone(), *time));
+            }
+        }
+        let drawing = Instant::now();
+        let fused = self.pipeline.last_scores(&outcome).ok_or_else(|| Error::Request("the fused scores are missing".into()))?;
+        if let Some(grid) = fused.grid()
+            && grid.valid.as_ref().is_some_and(|v| v.iter().all(|ok| !ok))
+        {
+            let message = "no patch of it could be scored: is the part in view and measured?".into();
+            return Err(Error::Scan { scan: scan.id, message });
+        }
+        let sigma = self.recipe.map.sigma * scan.native.0.min(scan.native.1) as f64;
+        let map = anomaly_map(&fused, scan.native, sigma, self.model.manifest.floor)?;
+        let regions = regions(&map, self.model.manifest.pixel_threshold.value);
+        times.push(("map".to_owned(), drawing.elapsed()));
+        let steps = graph
+            .outputs()
+            .filter(|(.., content)| *content == Content::Scores)
+            .filter_map(|(at, ..)| Some((graph.output_name(at), outcome.get(at)?.image_score)))
+            .collect();
+        let score = fused.image_score;
+        if !score.is_finite() || map.iter().any(|v| !v.is_finite()) {
+            return Err(Error::Scan { scan: scan.id, message: format!("its score is {score}, which is no number to decide on") });
+        }
+        Ok(Inspection {
+            id: scan.id.clone(),
+            verdict: if score > self.model.manifest.image_threshold.value { Verdict::Ng } else { Verdict::Ok },
+            score,
+            map_max: f64::from(map.iter().copied().fold(f32::NEG_INFINITY, f32::max)),
+            steps,
+            map,
+            regions,
+            times,
+            total: start.elapsed(),
+            scan,
+        })
+    }
+}
+
+/// The regions of a map above a threshold, by falling peak.
+fn regions(map: &Array2<f32>, threshold: f64) -> Vec<Region> {
+    let above: Vec<bool> = map.iter().map(|&v| f64::from(v) > threshold).collect();
+    let Ok(found) = connected_components(&above, map.nrows(), map.ncols(), Connectivity::Eight) else { return Vec::new() };
+    let mut peaks = vec![f64::NEG_INFINITY; found.components.len()];
+    for (&label, &v) in found.labels.iter().zip(map) {
+        if label > 0 {
+            let peak = &mut peaks[label as usize - 1];
+            *peak = peak.max(f64::from(v));
+        }
+    }
+    let mut regions: Vec<Region> = found
+        .components
+        .iter()
+        .zip(peaks)
+        .map(|(c, peak)| Region {
+            bbox: [c.cols.start, c.rows.start, c.cols.len(), c.rows.len()],
+            centroid: [c.centroid.1, c.centroid.0],
+            area_px: c.area,
+            peak,
+        })
+        .collect();
+    regions.sort_by(|a, b| b.peak.total_cmp(&a.peak));
+    regions
+}
+
+/// A scan of the right shape without content, to plan with.
+fn blank(recipe: &Recipe, native: (usize, usize)) -> Prepared {
+    let grid = |channels| Data::Grid(Grid { values: Array3::zeros((channels, native.0, native.1)), valid: None, frame: Frame::NATIVE });
+    let sensors = recipe.sensors.iter().map(|s| {
+        let data = match s.kind {
+            SensorKind::Rgb => Data::Image(Array3::zeros((native.0, native.1, 3))),
+            SensorKind::Gray => Data::Image(Array3::zeros((native.0, native.1, 1))),
+            SensorKind::Xyz => grid(3),
+            SensorKind::Depth => grid(1),
+            SensorKind::Points => {
+                Data::Cloud(Cloud { positions: Array2::zeros((0, 3)), values: Array2::zeros((0, 0)), valid: None })
+            }
+        };
+        Arc::new(Value { content: crate::graph::content_of(s.kind), data, image_score: f64::NAN })
+    });
+    Prepared { id: String::new(), native, sensors: sensors.collect(), part: None }
+}
+
+/// What differs between the model's record and this machine.
+fn differences(model: &Model, registry: &Registry, engine: &Engine) -> Vec<String> {
+    let mut found = Vec::new();
+    let info = engine.describe();
+    let here = format!("{} {}", info.name, info.version);
+    if here != model.manifest.runtime {
+        found.push(format!("the model was fitted with {}, this is {here}", model.manifest.runtime));
+    }
+    if info.device.to_string() != model.manifest.device {
+        found.push(format!("the model was fitted on {}, this is {}", model.manifest.device, info.device));
+    }
+    for plugin in &model.manifest.plugins {
+        if let Some(method) = registry.get(&plugin.method)
+            && method.library.sha256 != plugin.sha256
+        {
+            found.push(format!(
+                "method `{}` was fitted with another build of {} ({}; here {})",
+                plugin.method, plugin.library, plugin.version, method.info.version
+            ));
+        }
+    }
+    found
+}

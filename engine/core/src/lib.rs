@@ -1,0 +1,20 @@
+//! The Assay engine: recipe, plugin host, routing, calibration, fusion, verdicts, model files, reports.
+
+pub mod calibrate;
+pub mod error;
+pub mod evaluate;
+pub mod fit;
+pub mod graph;
+pub mod inspect;
+pub mod map;
+pub mod model;
+pub mod pipeline;
+pub mod plugin;
+pub mod prepare;
+pub mod recipe;
+pub mod report;
+pub mod steps;
+pub mod store;
+pub mod value;
+
+pub use error::{Error, Result};

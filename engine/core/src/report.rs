@@ -1,0 +1,193 @@
+//! What is written about inspected scans: maps, pictures, a page.
+
+use crate::error::{Error, Result};
+use crate::evaluate::Figures;
+use crate::inspect::{Inspection, Inspector, Verdict};
+use crate::value::Data;
+use assay_data::{Limits, Mask, ScanFiles, atomic, decode};
+use assay_report::{Metrics, Page, Picture, ScanCard, height_picture, html, overlay};
+use ndarray::{Array3, Axis};
+use std::io::Write as _;
+use std::path::{Component, Path, PathBuf};
+
+/// An error with its causes on one line.
+pub fn one_line(error: &Error) -> String {
+    error.to_string().replace('\n', " ")
+}
+
+/// `folder/<id>.<extension>` with its folders made; an id cannot lead out of `folder`.
+fn place(folder: &Path, id: &str, extension: &str) -> Result<PathBuf> {
+    let inside = Path::new(id).components().filter(|c| matches!(c, Component::Normal(_)));
+    let mut path = folder.to_path_buf();
+    path.extend(inside);
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(extension);
+    path.set_file_name(name);
+    let parent = path.parent().unwrap_or(folder);
+    std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, e))?;
+    Ok(path)
+}
+
+/// Writes the anomaly map of a scan to `folder/<id>.tiff`: f32, native size.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn write_map(folder: &Path, inspection: &Inspection) -> Result<PathBuf> {
+    let path = place(folder, &inspection.id, "tiff")?;
+    decode::write_map(&path, &inspection.map)?;
+    Ok(path)
+}
+
+/// Writes the map over the scan to `folder/<id>.png`, with the outline of the ground truth where it is given.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn write_picture(folder: &Path, inspector: &Inspector, inspection: &Inspection, truth: Option<&Mask>) -> Result<PathBuf> {
+    let path = place(folder, &inspection.id, "png")?;
+    let picture = draw(inspector, inspection, truth)?;
+    decode::write_png_rgb(&path, &picture)?;
+    Ok(path)
+}
+
+fn failed(e: impl std::fmt::Display) -> Error {
+    Error::Request(format!("a picture cannot be drawn: {e}"))
+}
+
+/// The map over the scan's colour image, or over its height where there is none.
+fn draw(inspector: &Inspector, inspection: &Inspection, truth: Option<&Mask>) -> Result<Array3<u8>> {
+    let image = colour(inspection).map_or_else(|| height(inspection), |i| Some(Ok(i)));
+    let (rows, cols) = inspection.map.dim();
+    let image = image.unwrap_or_else(|| Ok(Array3::zeros((rows, cols, 3))))?;
+    let truth = truth.filter(|t| t.dim() == (rows, cols) && t.iter().any(|&d| d));
+    overlay(image.view(), inspection.map.view(), scale(inspector), truth.map(|t| t.view())).map_err(failed)
+}
+
+/// One scale for all scans of a model: from halfway below the threshold to one and a half times as far above it.
+fn scale(inspector: &Inspector) -> assay_report::Scale {
+    let manifest = &inspector.model.manifest;
+    let threshold = manifest.pixel_threshold.value as f32;
+    let span = (threshold - manifest.floor).max(1e-6);
+    assay_report::Scale { low: threshold - 0.5 * span, threshold, high: threshold + 1.5 * span }
+}
+
+/// The first image of a scan, in colour.
+fn colour(inspection: &Inspection) -> Option<Array3<u8>> {
+    inspection.scan.sensors.iter().find_map(|s| match &s.data {
+        Data::Image(image) if image.dim().2 == 3 => Some(image.clone()),
+        Data::Image(image) => {
+            let (h, w, _) = image.dim();
+            Some(image.broadcast((h, w, 3))?.to_owned())
+        }
+        _ => None,
+    })
+}
+
+/// The depth of the first organised sensor, as a picture.
+fn height(inspection: &Inspection) -> Option<Result<Array3<u8>>> {
+    inspection.scan.sensors.iter().find_map(|s| match &s.data {
+        Data::Grid(grid) => {
+            let z = grid.values.index_axis(Axis(0), grid.channels() - 1);
+            let all = Mask::from_elem(grid.size(), true);
+            Some(height_picture(z, grid.valid.as_ref().unwrap_or(&all).view()).map_err(failed))
+        }
+        _ => None,
+    })
+}
+
+/// A page about evaluated scans, with its pictures in a folder beside it.
+pub struct Report {
+    folder: PathBuf,
+    page: Page,
+}
+
+impl Report {
+    /// A report in `folder`: `index.html` and `pictures/`.
+    ///
+    /// # Errors
+    /// Where the folder cannot be made.
+    pub fn new(folder: &Path, title: &str) -> Result<Self> {
+        std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+        Ok(Self { folder: folder.to_path_buf(), page: Page { title: title.into(), ..Page::default() } })
+    }
+
+    /// Adds a scan: its input, map over it, and height.
+    ///
+    /// # Errors
+    /// Where a picture cannot be written.
+    pub fn add(&mut self, inspector: &Inspector, files: &ScanFiles, result: Result<&Inspection, &Error>, limits: &Limits) -> Result<()> {
+        let mut card = ScanCard {
+            id: files.id.clone(),
+            verdict: assay_report::Verdict::Invalid,
+            truth: Some(files.defect.clone().unwrap_or_else(|| ScanCard::GOOD.into())),
+            score: None,
+            threshold: inspector.model.manifest.image_threshold.value,
+            per_step: Vec::new(),
+            images: Vec::new(),
+            note: None,
+            ms: 0.0,
+        };
+        match result {
+            Err(e) => card.note = Some(one_line(e)),
+            Ok(inspection) => {
+                card.verdict = match inspection.verdict {
+                    Verdict::Ok => assay_report::Verdict::Ok,
+                    Verdict::Ng => assay_report::Verdict::Ng,
+                    Verdict::Invalid => assay_report::Verdict::Invalid,
+                };
+                card.score = Some(inspection.score);
+                card.per_step.clone_from(&inspection.steps);
+                card.ms = inspection.total.as_secs_f64() * 1e3;
+                let truth = files.mask.as_ref().map(|path| decode::mask(path, limits)).transpose()?;
+                let pictures = [
+                    ("input", colour(inspection).map(Ok)),
+                    ("height", height(inspection)),
+                    ("anomaly map", Some(draw(inspector, inspection, truth.as_ref()))),
+                ];
+                for (caption, picture) in pictures {
+                    let Some(picture) = picture.transpose()? else { continue };
+                    let id = format!("{}/{}", files.id, caption.replace(' ', "-"));
+                    let path = place(&self.folder.join("pictures"), &id, "png")?;
+                    decode::write_png_rgb(&path, &picture)?;
+                    card.images.push(Picture { caption: caption.into(), path: format!("pictures/{id}.png") });
+                }
+            }
+        }
+        self.page.scans.push(card);
+        Ok(())
+    }
+
+    /// Writes the page; returns its path.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn finish(mut self, inspector: &Inspector, f: &Figures) -> Result<PathBuf> {
+        let manifest = &inspector.model.manifest;
+        let short = |sha: &str| sha.chars().take(12).collect::<String>();
+        let percent = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| format!("{:.1} %", 100.0 * v));
+        let facts = [
+            ("recipe", format!("{} ({})", inspector.recipe.name, short(&manifest.recipe_sha256))),
+            ("model", short(&inspector.model_sha256)),
+            ("fitted on", format!("{} scans", manifest.training.len())),
+            ("calibrated on", format!("{} scans", manifest.calibration.len())),
+            ("good parts rejected", format!("{} of {}", percent(f.false_reject_rate), f.n_good)),
+            ("defects passed", format!("{} of {}", percent(f.escape_rate), f.n_defect)),
+            ("time a scan", format!("{:.0} ms (median), {:.0} ms (95 %)", f.ms_per_scan.p50, f.ms_per_scan.p95)),
+            ("runtime", format!("{} on {}", manifest.runtime, manifest.device)),
+        ];
+        self.page.summary = facts.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        let figure = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |v| format!("{v:.4}"));
+        let header = ["", "scans", "image AUROC", "AU-PRO 0.30", "pixel AUROC"].map(str::to_owned).to_vec();
+        let all = ["all defects".to_owned(), f.n_defect.to_string(), figure(f.image_auroc), figure(f.au_pro_30), figure(f.pixel_auroc)];
+        let mut rows = vec![all.to_vec()];
+        for (kind, d) in &f.by_defect {
+            let row = [kind.clone(), d.n.to_string(), figure(d.image_auroc), figure(d.au_pro_30), "-".into()];
+            rows.push(row.to_vec());
+        }
+        self.page.metrics = Some(Metrics { header, rows });
+        let text = html(&self.page).map_err(|e| Error::Request(format!("the page cannot be written: {e}")))?;
+        let path = self.folder.join("index.html");
+        atomic::write(&path, |out| out.write_all(text.as_bytes()))?;
+        Ok(path)
+    }
+}

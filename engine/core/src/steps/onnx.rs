@@ -1,0 +1,329 @@
+//! `onnx`: taps of a network as feature grids.
+
+use crate::error::Result;
+use crate::graph::OnnxFiles;
+use crate::plugin::{Failure, MethodInfo, ParamInfo, ParamKind, ParamValue, PortInfo};
+use crate::recipe::{Recipe, StepDecl};
+use crate::value::{Content, Data, Spec, Value};
+use assay_data::prepare::resize;
+use assay_data::{Frame, Grid};
+use assay_inference::{DEFAULT_BACKBONE, Engine, Session, sha256_hex};
+use ndarray::{Array3, Array4, ArrayD, Axis, Ix3};
+use std::sync::Arc;
+
+/// Id of the method.
+pub const ID: &str = "onnx";
+
+/// The images a network takes.
+pub(super) fn image_port() -> PortInfo {
+    PortInfo {
+        name: "image".into(),
+        doc: "A colour or grey image, or features of three channels with a known range (such as normals).".into(),
+        content: vec![Content::Rgb, Content::Gray, Content::Features],
+        grid: true,
+        cloud: false,
+        min_count: 1,
+        max_count: Some(1),
+    }
+}
+
+fn param(name: &str, kind: ParamKind, default: ParamValue, doc: &str) -> ParamInfo {
+    ParamInfo {
+        name: name.into(),
+        doc: doc.into(),
+        unit: String::new(),
+        kind,
+        default,
+        min: None,
+        max: None,
+        choices: Vec::new(),
+    }
+}
+
+/// The parameters that every network step has.
+pub(super) fn network_params() -> Vec<ParamInfo> {
+    let text = |name: &str, default: &str, doc: &str| param(name, ParamKind::String, ParamValue::String(default.into()), doc);
+    let list = |name: &str, default: Vec<f64>, doc: &str| param(name, ParamKind::FloatList, ParamValue::FloatList(default), doc);
+    let choices = |info: ParamInfo, choices: &[&str]| ParamInfo { choices: choices.iter().map(|c| (*c).into()).collect(), ..info };
+    vec![
+        text("model", "", "ONNX file, relative to the recipe; empty = the built-in EfficientNet-Lite0."),
+        text("sha256", "", "SHA-256 that the ONNX file must have; empty = any."),
+        ParamInfo {
+            min: Some(16.0),
+            max: Some(4096.0),
+            unit: "pixels".into(),
+            ..param(
+                "size",
+                ParamKind::IntList,
+                ParamValue::IntList(vec![320]),
+                "Size of the network's input: one number = the scan's shorter side (the other follows, rounded to 32), or [rows, columns].",
+            )
+        },
+        text("input", "", "The network's image input; empty = its only one."),
+        choices(text("layout", "nchw", "Order of the input's axes."), &["nchw", "nhwc"]),
+        choices(text("channels", "rgb", "Order of the input's colours."), &["rgb", "bgr"]),
+        list("range", vec![0.0, 255.0], "The values that black and white have before `mean` and `std`."),
+        list("mean", Vec::new(), "Subtracted from each channel; empty = nothing (the network normalises itself)."),
+        list("std", Vec::new(), "Divides each channel; empty = nothing."),
+    ]
+}
+
+/// The method's descriptor.
+pub fn info() -> MethodInfo {
+    let mut params = network_params();
+    params.push(param(
+        "taps",
+        ParamKind::StringList,
+        ParamValue::StringList(Vec::new()),
+        "The network's outputs to use, in this order; empty = all that are feature grids.",
+    ));
+    MethodInfo {
+        id: ID.into(),
+        name: "ONNX backbone".into(),
+        summary: "Feature grids from the named outputs of an ONNX network, on the scan resized to `size`.".into(),
+        vendor: "Assay".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        licence: "MIT OR Apache-2.0".into(),
+        paper: String::new(),
+        deviations: String::new(),
+        fitted: false,
+        concurrent: true,
+        deterministic: true,
+        own_threads: false,
+        inputs: vec![image_port()],
+        outputs: vec![PortInfo {
+            name: "taps".into(),
+            doc: "One output a tap, named as the network names it.".into(),
+            content: vec![Content::Features],
+            grid: true,
+            cloud: false,
+            min_count: 1,
+            max_count: None,
+        }],
+        params,
+    }
+}
+
+/// A loaded network with the step's settings.
+#[derive(Clone)]
+pub struct Network {
+    session: Arc<Session>,
+    /// Names of the outputs in use.
+    pub taps: Vec<String>,
+    /// The ONNX file's bytes, for the model.
+    pub bytes: Arc<Vec<u8>>,
+    /// Their SHA-256.
+    pub sha256: String,
+    /// What the recipe calls it; empty for the built-in one.
+    pub file: String,
+    size: Vec<i64>,
+    input: String,
+    nhwc: bool,
+    bgr: bool,
+    range: [f64; 2],
+    mean: Vec<f64>,
+    std: Vec<f64>,
+}
+
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Network").field("file", &self.file).field("sha256", &self.sha256).field("taps", &self.taps).finish()
+    }
+}
+
+impl Network {
+    /// Reads, checks and loads the network of a step.
+    ///
+    /// # Errors
+    /// [`crate::Error::Recipe`] for parameters that do not fit together, taps that the network does not have or a hash that
+    /// differs; [`crate::Error::Inference`] where the runtime cannot load it.
+    pub fn open(
+        recipe: &Recipe,
+        decl: &StepDecl,
+        info: &MethodInfo,
+        params: &[ParamValue],
+        engine: &Engine,
+        files: OnnxFiles<'_>,
+    ) -> Result<Self> {
+        let get = |name: &str| info.params.iter().position(|p| p.name == name).map(|i| &params[i]);
+        let text = |name| if let Some(ParamValue::String(s)) = get(name) { s.clone() } else { String::new() };
+        let floats = |name| if let Some(ParamValue::FloatList(v)) = get(name) { v.clone() } else { Vec::new() };
+        let line = |name: &str| decl.params.iter().find(|(k, _)| k == name).map_or(decl.line, |(_, n)| n.line);
+        let fail = |key: &str, message: String| {
+            recipe.source().error(line(key), format!("steps.{}.{key}", decl.name), message)
+        };
+        let file = text("model");
+        let bytes = if file.is_empty() { DEFAULT_BACKBONE.to_vec() } else { files(&file)? };
+        let (sha256, expected) = (sha256_hex(&bytes), text("sha256"));
+        if !expected.is_empty() && !expected.eq_ignore_ascii_case(&sha256) {
+            return Err(fail("sha256", format!("the ONNX file has {sha256}: it is not the one that this recipe was written for")));
+        }
+        let label = if file.is_empty() { "the built-in backbone" } else { &file };
+        let session = engine.session_cached(label, &bytes, 1)?;
+        let inputs: Vec<&str> = session.inputs().iter().map(|t| t.name.as_str()).collect();
+        let input = match (text("input"), inputs.as_slice()) {
+            (name, names) if names.contains(&name.as_str()) => name,
+            (name, [only]) if name.is_empty() => (*only).to_owned(),
+            (_, names) => return Err(fail("input", format!("name one of the network's inputs: {}", names.join(", ")))),
+        };
+        let size = if let Some(ParamValue::IntList(v)) = get("size") { v.clone() } else { Vec::new() };
+        if !(1..=2).contains(&size.len()) {
+            return Err(fail("size", "give one number or [rows, columns]".into()));
+        }
+        let (mean, std) = (floats("mean"), floats("std"));
+        for (key, values) in [("mean", &mean), ("std", &std)] {
+            if !values.is_empty() && values.len() != 3 {
+                return Err(fail(key, format!("give three values (red, green, blue), not {}", values.len())));
+            }
+        }
+        if std.iter().any(|&s| s <= 0.0) {
+            return Err(fail("std", "must be greater than 0".into()));
+        }
+        let range: [f64; 2] = floats("range").try_into().map_err(|_| fail("range", "give two values: black and white".into()))?;
+        let all: Vec<&str> = session.outputs().iter().map(|t| t.name.as_str()).collect();
+        let wanted = match get("taps") {
+            Some(ParamValue::StringList(v)) => v.clone(),
+            _ => Vec::new(),
+        };
+        if let Some(missing) = wanted.iter().find(|t| !all.contains(&t.as_str())) {
+            let hint = crate::error::nearest(missing, all.iter().copied());
+            return Err(fail("taps", format!("the network has no output `{missing}`{hint} It has {}", all.join(", "))));
+        }
+        let taps = if wanted.is_empty() {
+            let grid = |t: &&assay_inference::TensorInfo| t.shape.len() == 4;
+            session.outputs().iter().filter(grid).map(|t| t.name.clone()).collect()
+        } else {
+            wanted
+        };
+        if taps.is_empty() && info.id == ID {
+            return Err(fail("taps", format!("no output of the network is a feature grid [N,C,h,w]; it has {}", all.join(", "))));
+        }
+        Ok(Self {
+            session,
+            taps,
+            bytes: Arc::new(bytes),
+            sha256,
+            file,
+            size,
+            input,
+            nhwc: text("layout") == "nhwc",
+            bgr: text("channels") == "bgr",
+            range,
+            mean,
+            std,
+        })
+    }
+
+    /// Rows and columns of the network's input for scans of `native` size. It is fixed when the recipe is fitted; a scan
+    /// of a slightly different size is brought to it, and its grids lie accordingly.
+    pub fn input_size(&self, (rows, cols): (usize, usize)) -> (usize, usize) {
+        if let [rows, cols] = self.size[..] {
+            return (rows as usize, cols as usize);
+        }
+        let short = self.size[0] as usize;
+        let long = |l: usize, s: usize| {
+            let exact = short as f64 * l as f64 / s.max(1) as f64;
+            if l == s { short } else { (((exact / 32.0).round() as usize) * 32).max(short) }
+        };
+        if rows <= cols { (short, long(cols, rows)) } else { (long(rows, cols), short) }
+    }
+
+    /// The specs of the taps, found by running the network once on a blank image.
+    pub fn plan(&self, input: &Spec, native: (usize, usize)) -> Result<Vec<Spec>, Failure> {
+        if input.content == Content::Features && (input.channels != 3 || input.range.is_none()) {
+            return Err(Failure::about_input(&format!(
+                "`{}` has {} channels{}; a network takes images: three channels with a known range",
+                input.name,
+                input.channels,
+                if input.range.is_none() { " and no known range" } else { "" }
+            )));
+        }
+        let size = self.input_size(native);
+        let outputs = self.run(&Array3::zeros((3, size.0, size.1)))?;
+        let size_of_tap = |t: &Array3<f32>| (t.dim().1, t.dim().2);
+        Ok(self
+            .taps
+            .iter()
+            .zip(&outputs)
+            .map(|(name, tap)| Spec {
+                content: Content::Features,
+                channels: tap.dim().0,
+                size: Some(size_of_tap(tap)),
+                frame: Frame::NATIVE.resized(native, size_of_tap(tap)),
+                range: None,
+                name: name.clone(),
+            })
+            .collect())
+    }
+
+    /// The image of a value as the network wants it: `[3, rows, cols]`.
+    pub(super) fn image(&self, value: &Value, range: Option<(f64, f64)>, size: (usize, usize)) -> Result<Array3<f32>, Failure> {
+        let resized = match &value.data {
+            Data::Image(image) => {
+                let small = resize::image(image, size).map_err(|e| Failure::about_input(&e.to_string()))?;
+                small.permuted_axes([2, 0, 1]).mapv(f32::from)
+            }
+            Data::Grid(grid) => resize::planes(grid.values.view(), size).map_err(|e| Failure::about_input(&e.to_string()))?,
+            Data::Cloud(_) => return Err(Failure::about_input("a network takes images, not clouds")),
+        };
+        let (low, high) = range.unwrap_or((0.0, 255.0));
+        let mut image = Array3::<f32>::zeros((3, size.0, size.1));
+        for (channel, mut plane) in image.axis_iter_mut(Axis(0)).enumerate() {
+            let from = if resized.dim().0 == 1 { 0 } else { channel };
+            let at = if self.bgr { 2 - from.min(2) } else { from };
+            let (mean, std) = (self.mean.get(at).copied().unwrap_or(0.0), self.std.get(at).copied().unwrap_or(1.0));
+            // One multiplication and one addition a pixel: value -> range -> mean and std.
+            let factor = (self.range[1] - self.range[0]) / (high - low) / std;
+            let offset = (self.range[0] - mean) / std - low * factor;
+            let (factor, offset) = (factor as f32, offset as f32);
+            plane.assign(&resized.index_axis(Axis(0), if resized.dim().0 == 1 { 0 } else { at }).mapv(|v| v * factor + offset));
+        }
+        Ok(image)
+    }
+
+    /// All outputs by name.
+    pub(super) fn outputs(&self, image: &Array3<f32>) -> Result<Vec<(String, ArrayD<f32>)>, Failure> {
+        let (c, h, w) = image.dim();
+        let input: Array4<f32> = if self.nhwc {
+            image.view().permuted_axes([1, 2, 0]).as_standard_layout().into_owned().insert_axis(Axis(0))
+        } else {
+            image.as_standard_layout().into_owned().insert_axis(Axis(0))
+        };
+        debug_assert_eq!(input.len(), c * h * w);
+        self.session.run(&[(&self.input, input.view().into_dyn())]).map_err(|e| Failure::about_input(&e.to_string()))
+    }
+
+    /// The taps as `[C, h, w]`.
+    fn run(&self, image: &Array3<f32>) -> Result<Vec<Array3<f32>>, Failure> {
+        let mut outputs = self.outputs(image)?;
+        self.taps
+            .iter()
+            .map(|tap| {
+                let at = outputs.iter().position(|(n, _)| n == tap);
+                let (_, array) = at.map(|i| outputs.swap_remove(i)).ok_or_else(|| {
+                    Failure::about_input(&format!("output `{tap}` is not made of 32-bit floats"))
+                })?;
+                let shape = array.shape().to_vec();
+                let grid = array.index_axis_move(Axis(0), 0).into_dimensionality::<Ix3>();
+                grid.map_err(|_| Failure::about_input(&format!("output `{tap}` has shape {shape:?}, not [1, C, h, w]")))
+            })
+            .collect()
+    }
+
+    /// The taps of one scan.
+    ///
+    /// # Errors
+    /// What the runtime or the resizing says.
+    pub fn extract(&self, value: &Value, range: Option<(f64, f64)>, planned: (usize, usize), native: (usize, usize)) -> Result<Vec<Value>, Failure> {
+        let image = self.image(value, range, self.input_size(planned))?;
+        let taps = self.run(&image)?;
+        Ok(taps
+            .into_iter()
+            .map(|values| {
+                let frame = Frame::NATIVE.resized(native, (values.dim().1, values.dim().2));
+                let grid = Grid { values, valid: None, frame };
+                Value { content: Content::Features, data: Data::Grid(grid), image_score: f64::NAN }
+            })
+            .collect())
+    }
+}

@@ -1,0 +1,121 @@
+//! What travels between steps.
+
+use assay_abi as abi;
+use assay_data::{Frame, Grid};
+use ndarray::{Array2, Array3};
+
+/// What a value means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names of the sensors' kinds and the two results")]
+pub enum Content {
+    Rgb,
+    Gray,
+    Xyz,
+    Depth,
+    Points,
+    Features,
+    Scores,
+}
+
+impl Content {
+    const ALL: [Self; 7] = [Self::Rgb, Self::Gray, Self::Xyz, Self::Depth, Self::Points, Self::Features, Self::Scores];
+
+    /// The ABI's bit.
+    pub fn bit(self) -> u32 {
+        match self {
+            Self::Rgb => abi::RGB,
+            Self::Gray => abi::GRAY,
+            Self::Xyz => abi::XYZ,
+            Self::Depth => abi::DEPTH,
+            Self::Points => abi::POINTS,
+            Self::Features => abi::FEATURES,
+            Self::Scores => abi::SCORES,
+        }
+    }
+
+    /// The contents in a set of bits.
+    pub fn in_set(bits: u32) -> Vec<Self> {
+        Self::ALL.into_iter().filter(|c| c.bit() & bits != 0).collect()
+    }
+
+    /// Its name in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rgb => "rgb",
+            Self::Gray => "gray",
+            Self::Xyz => "xyz",
+            Self::Depth => "depth",
+            Self::Points => "points",
+            Self::Features => "features",
+            Self::Scores => "scores",
+        }
+    }
+}
+
+/// The shape of a value before there is one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spec {
+    /// What it means.
+    pub content: Content,
+    /// Channels.
+    pub channels: usize,
+    /// `(rows, columns)` of a grid; `None` of a cloud.
+    pub size: Option<(usize, usize)>,
+    /// Where a grid lies in a scan of the planned native size.
+    pub frame: Frame,
+    /// Guaranteed range of the values.
+    pub range: Option<(f64, f64)>,
+    /// `step.output` or the sensor's name.
+    pub name: String,
+}
+
+/// One value of one scan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Value {
+    /// What it means.
+    pub content: Content,
+    /// Its values.
+    pub data: Data,
+    /// Image score of scores; NaN otherwise.
+    pub image_score: f64,
+}
+
+/// The values of a value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    /// An 8-bit colour image `[h, w, 3]` as decoded; steps get it as f32 planes.
+    Image(Array3<u8>),
+    /// A grid.
+    Grid(Grid),
+    /// A cloud.
+    Cloud(Cloud),
+}
+
+/// Points with what a step says of each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cloud {
+    /// `[N, 3]`, metres.
+    pub positions: Array2<f32>,
+    /// `[N, C]`; no columns for a sensor's cloud.
+    pub values: Array2<f32>,
+    /// One flag a point; `None` = all valid.
+    pub valid: Option<Vec<bool>>,
+}
+
+impl Value {
+    /// The grid, if it is one.
+    pub fn grid(&self) -> Option<&Grid> {
+        if let Data::Grid(g) = &self.data { Some(g) } else { None }
+    }
+}
+
+/// An image as planes `[3, h, w]` of 0..255.
+pub fn planes(image: &Array3<u8>) -> Grid {
+    let (h, w, c) = image.dim();
+    let mut values = Array3::<f32>::zeros((c, h, w));
+    for ((i, j, k), &v) in image.indexed_iter() {
+        values[(k, i, j)] = f32::from(v);
+    }
+    Grid { values, valid: None, frame: Frame::NATIVE }
+}

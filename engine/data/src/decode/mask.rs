@@ -1,0 +1,74 @@
+//! Ground-truth masks.
+
+use std::path::Path;
+
+use super::{bytes_of, image, tiff};
+use crate::{DataError, Limits, Mask};
+
+/// Reads a mask, `[H, W]`: defective where any colour channel is above 0 (a class id is as good as 255; alpha
+/// does not count). PNG of any bit depth, or a single-channel TIFF.
+///
+/// # Errors
+/// As [`super::image()`]; [`DataError::Unsupported`] for JPEG, whose compression leaves values above 0 all over.
+pub fn mask(path: &Path, limits: &Limits) -> Result<Mask, DataError> {
+    let bytes = bytes_of(path, limits)?;
+    if tiff::is_tiff(&bytes) {
+        return tiff::raster(path, &bytes, limits, 1, "a TIFF")?.into_positive(path);
+    }
+    if bytes.starts_with(&[0xFF, 0xD8]) {
+        return Err(DataError::unsupported(path, "a JPEG cannot be a mask: it is not lossless; store a PNG"));
+    }
+    let pixels = image::dynamic(path, &bytes, limits)?.into_rgb16();
+    let (columns, rows) = pixels.dimensions();
+    let cells = pixels.pixels().map(|p| p.0.iter().any(|&v| v > 0)).collect();
+    Mask::from_shape_vec((rows as usize, columns as usize), cells).map_err(|e| DataError::malformed(path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use ::image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA};
+
+    use super::*;
+    use crate::shared_scans;
+
+    fn read(image: DynamicImage, format: ImageFormat) -> Result<Vec<bool>, DataError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        image.write_to(&mut fs::File::create(file.path()).unwrap(), format).unwrap();
+        mask(file.path(), &Limits::default()).map(|m| m.into_raw_vec_and_offset().0)
+    }
+
+    #[test]
+    fn any_value_above_zero_is_defective() {
+        let narrow = ImageBuffer::<Luma<u8>, _>::from_raw(4, 1, vec![0, 1, 254, 255]).unwrap();
+        let wide = ImageBuffer::<Luma<u16>, _>::from_raw(4, 1, vec![0, 1, 255, 65535]).unwrap();
+        for image in [narrow.into(), wide.into()] {
+            assert_eq!(read(image, ImageFormat::Png).unwrap(), [false, true, true, true]);
+        }
+    }
+
+    #[test]
+    fn alpha_is_not_a_defect() {
+        let opaque = ImageBuffer::<LumaA<u8>, _>::from_raw(2, 1, vec![0, 255, 9, 255]).unwrap();
+        assert_eq!(read(opaque.into(), ImageFormat::Png).unwrap(), [false, true]);
+    }
+
+    #[test]
+    fn a_jpeg_is_refused() {
+        let grey = ImageBuffer::<Luma<u8>, _>::new(8, 8);
+        assert!(matches!(read(grey.into(), ImageFormat::Jpeg), Err(DataError::Unsupported { .. })));
+    }
+
+    #[test]
+    fn masks_of_every_class_id_hold_a_defect_and_good_ones_none() {
+        let Some(category) = shared_scans::cable_gland() else { return };
+        for (defect, defective) in [("good", false), ("bent", true), ("cut", true)] {
+            for entry in fs::read_dir(category.join("test").join(defect).join("gt")).unwrap() {
+                let mask = mask(&entry.unwrap().path(), &Limits::default()).unwrap();
+                assert_eq!(mask.dim(), (400, 400));
+                assert_eq!(mask.iter().any(|&d| d), defective);
+            }
+        }
+    }
+}

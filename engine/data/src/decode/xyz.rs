@@ -1,0 +1,221 @@
+//! Organised points and depth images. Here, and only here, it is decided which cells hold a measurement.
+
+use std::path::Path;
+
+use ndarray::{Array3, Zip};
+
+use super::{bytes_of, image, tiff};
+use crate::{DataError, Frame, Grid, Limits, Mask};
+
+/// Reads organised points: a TIFF of three floats (32 or 64 bits) a pixel, to a native grid `[3, H, W]` in
+/// metres after multiplication by `metres` (metres a stored unit).
+///
+/// A point is invalid, and stored as (0, 0, 0), where it is exactly (0, 0, 0) or any coordinate is NaN or
+/// infinite. A grid without any valid point is returned as such: its caller knows whether that is an error.
+///
+/// # Errors
+/// [`DataError::Read`], [`DataError::TooLarge`], [`DataError::UnknownFormat`], [`DataError::Malformed`], and
+/// [`DataError::Unsupported`] for another sample type or count.
+pub fn xyz(path: &Path, metres: f64, limits: &Limits) -> Result<Grid, DataError> {
+    let raster = tiff::raster(path, &bytes_of(path, limits)?, limits, 3, "a TIFF of three floats a pixel")?;
+    Ok(organised(raster.into_measurements(path, false)?, metres, |v| v != 0.0))
+}
+
+/// Reads a depth image, a single-channel TIFF (floats, 16- or 32-bit unsigned integers) or a 16-bit grey PNG,
+/// to a native grid `[1, H, W]` in metres. Invalid, and stored as 0, where it is not a finite number above 0.
+///
+/// # Errors
+/// As [`xyz`].
+pub fn depth(path: &Path, metres: f64, limits: &Limits) -> Result<Grid, DataError> {
+    let bytes = bytes_of(path, limits)?;
+    let values = if tiff::is_tiff(&bytes) {
+        tiff::raster(path, &bytes, limits, 1, "a TIFF")?.into_measurements(path, true)?
+    } else {
+        png_depth(path, &bytes, limits)?
+    };
+    Ok(organised(values, metres, |v| v > 0.0))
+}
+
+fn png_depth(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Array3<f32>, DataError> {
+    let ::image::DynamicImage::ImageLuma16(pixels) = image::dynamic(path, bytes, limits)? else {
+        return Err(DataError::unsupported(path, "depth is read from 16-bit grey PNG or single-channel TIFF"));
+    };
+    let (columns, rows) = pixels.dimensions();
+    let values = pixels.into_raw().into_iter().map(f32::from).collect();
+    Array3::from_shape_vec((1, rows as usize, columns as usize), values)
+        .map_err(|e| DataError::malformed(path, e))
+}
+
+/// Scales to metres and finds the validity: every channel finite, and at least one that `measures`.
+fn organised(mut values: Array3<f32>, metres: f64, measures: impl Fn(f32) -> bool) -> Grid {
+    let (_, rows, columns) = values.dim();
+    if metres != 1.0 {
+        values.mapv_inplace(|v| (f64::from(v) * metres) as f32);
+    }
+    let mut valid = Mask::from_elem((rows, columns), false);
+    for plane in values.outer_iter() {
+        Zip::from(&mut valid).and(&plane).for_each(|valid, &v| *valid |= measures(v));
+    }
+    for plane in values.outer_iter() {
+        Zip::from(&mut valid).and(&plane).for_each(|valid, v| *valid &= v.is_finite());
+    }
+    for mut plane in values.outer_iter_mut() {
+        Zip::from(&mut plane).and(&valid).for_each(|v, &valid| *v = if valid { *v } else { 0.0 });
+    }
+    let all = valid.iter().all(|&v| v);
+    Grid { values, valid: (!all).then_some(valid), frame: Frame::NATIVE }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::shared_scans;
+
+    /// A minimal little-endian TIFF: uncompressed, one row a strip, `bits` a sample, floats.
+    fn float_tiff(size: (u32, u32), channels: u32, planar: bool, bits: u32, samples: &[u8]) -> Vec<u8> {
+        let (rows, columns) = size;
+        let strips = if planar { rows * channels } else { rows };
+        let strip_bytes = columns * bits / 8 * if planar { 1 } else { channels };
+        let mut out = b"II*\0".to_vec();
+        let data = 8u32;
+        let tables = data + samples.len() as u32;
+        let (offsets, counts) = (tables, tables + 4 * strips);
+        let (depth, format) = (counts + 4 * strips, counts + 4 * strips + 2 * channels);
+        let directory = (format + 2 * channels).next_multiple_of(2);
+        out.extend(directory.to_le_bytes());
+        out.extend(samples);
+        (0..strips).for_each(|s| out.extend(data.wrapping_add(s.wrapping_mul(strip_bytes)).to_le_bytes()));
+        (0..strips).for_each(|_| out.extend(strip_bytes.to_le_bytes()));
+        (0..channels).for_each(|_| out.extend((bits as u16).to_le_bytes()));
+        (0..channels).for_each(|_| out.extend(3u16.to_le_bytes()));
+        out.resize(directory as usize, 0);
+        let entries: [(u16, u16, u32, u32); 10] = [
+            (256, 4, 1, columns),
+            (257, 4, 1, rows),
+            (258, 3, channels, if channels > 2 { depth } else { bits }),
+            (259, 3, 1, 1),
+            (262, 3, 1, if channels == 3 { 2 } else { 1 }),
+            (273, 4, strips, if strips > 1 { offsets } else { data }),
+            (277, 3, 1, channels),
+            (278, 4, 1, 1),
+            (279, 4, strips, if strips > 1 { counts } else { strip_bytes }),
+            (284, 3, 1, if planar { 2 } else { 1 }),
+        ];
+        out.extend((entries.len() as u16 + 1).to_le_bytes());
+        for (tag, kind, count, value) in entries {
+            out.extend(tag.to_le_bytes());
+            out.extend(kind.to_le_bytes());
+            out.extend(count.to_le_bytes());
+            out.extend(value.to_le_bytes());
+        }
+        out.extend(339u16.to_le_bytes());
+        out.extend(3u16.to_le_bytes());
+        out.extend(channels.to_le_bytes());
+        out.extend(if channels > 2 { format } else { 3 }.to_le_bytes());
+        out.extend(0u32.to_le_bytes());
+        out
+    }
+
+    fn read(bytes: &[u8], metres: f64) -> Result<Grid, DataError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), bytes).unwrap();
+        xyz(file.path(), metres, &Limits::default())
+    }
+
+    fn le(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|v| v.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn missing_and_broken_points_are_invalid_zeros_and_partial_zeros_are_points() {
+        let points = [[0.0, 0.0, 0.0], [f32::NAN, 1.0, 2.0], [1.0, f32::INFINITY, 2.0], [0.0, 0.0, 5.0]];
+        let grid = read(&float_tiff((2, 2), 3, false, 32, &le(points.as_flattened())), 1.0).unwrap();
+        assert_eq!(grid.valid.unwrap().into_raw_vec_and_offset().0, [false, false, false, true]);
+        assert_eq!(grid.values.iter().filter(|v| **v != 0.0).collect::<Vec<_>>(), [&5.0]);
+    }
+
+    #[test]
+    fn a_grid_without_gaps_has_no_mask() {
+        let grid = read(&float_tiff((1, 2), 3, false, 32, &le(&[1.0; 6])), 1.0).unwrap();
+        assert_eq!(grid.valid, None);
+    }
+
+    #[test]
+    fn units_become_metres_and_f64_is_read() {
+        let bytes: Vec<u8> = [1500.0f64, -2.5, 640.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let grid = read(&float_tiff((1, 1), 3, false, 64, &bytes), 1e-3).unwrap();
+        assert_eq!(grid.values.iter().copied().collect::<Vec<_>>(), [1.5, -0.0025, 0.64]);
+    }
+
+    #[test]
+    fn other_sample_counts_are_refused_with_the_count() {
+        let error = read(&float_tiff((1, 2), 1, false, 32, &le(&[1.0; 2])), 1.0).unwrap_err();
+        assert!(error.to_string().contains("1 samples a pixel, this sensor kind needs 3"), "{error}");
+    }
+
+    #[test]
+    fn a_header_that_promises_too_much_is_refused_before_memory_is_taken() {
+        let bytes = float_tiff((60_000, 60_000), 3, false, 32, &[]);
+        assert!(matches!(read(&bytes[..], 1.0), Err(DataError::TooLarge { found: 3_600_000_000, .. })));
+    }
+
+    #[test]
+    fn depth_keeps_positive_finite_values() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let stored = [0.0, -1.0, f32::NAN, f32::INFINITY, 0.7];
+        fs::write(file.path(), float_tiff((1, 5), 1, false, 32, &le(&stored))).unwrap();
+        let grid = depth(file.path(), 1.0, &Limits::default()).unwrap();
+        assert_eq!(grid.values.iter().copied().collect::<Vec<_>>(), [0.0, 0.0, 0.0, 0.0, 0.7]);
+        assert_eq!((0..5).filter(|&j| grid.is_valid(0, j)).collect::<Vec<_>>(), [4]);
+    }
+
+    #[test]
+    fn sixteen_bit_depth_images_are_read() {
+        let file = tempfile::Builder::new().suffix(".png").tempfile().unwrap();
+        let pixels = ::image::ImageBuffer::<::image::Luma<u16>, _>::from_raw(2, 1, vec![0, 1234]).unwrap();
+        pixels.save(file.path()).unwrap();
+        let grid = depth(file.path(), 1e-3, &Limits::default()).unwrap();
+        assert_eq!(grid.values.iter().copied().collect::<Vec<_>>(), [0.0, 1.234]);
+    }
+
+    #[test]
+    fn files_as_the_camera_wrote_them_are_read() {
+        let Some(data) = shared_scans::folder() else { return };
+        for name in ["bent_000.tiff", "train_good_000.tiff"] {
+            let path: PathBuf = data.join("mvtec3d/original_bytes").join(name);
+            let grid = xyz(&path, 1.0, &Limits::default()).unwrap();
+            assert_eq!(grid.values.dim(), (3, 400, 400));
+            // The data starts at byte 8 and is uncompressed: compare it as it lies in the file.
+            let bytes = fs::read(&path).unwrap();
+            for ((c, i, j), &v) in grid.values.indexed_iter() {
+                let at = 8 + 12 * (400 * i + j) + 4 * c;
+                if grid.is_valid(i, j) {
+                    assert_eq!(v.to_le_bytes(), bytes[at..at + 4]);
+                } else {
+                    assert_eq!(v, 0.0);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn interleaved_and_separate_planes_read_alike(
+            rows in 1u32..6, columns in 1u32..6,
+            seed in proptest::collection::vec(-10.0f32..10.0, 75),
+        ) {
+            let cells = (rows * columns) as usize;
+            let planes = &seed[..3 * cells];
+            let pixels: Vec<f32> = (0..3 * cells).map(|k| planes[k % 3 * cells + k / 3]).collect();
+            let separate = read(&float_tiff((rows, columns), 3, true, 32, &le(planes)), 1.0).unwrap();
+            let interleaved = read(&float_tiff((rows, columns), 3, false, 32, &le(&pixels)), 1.0).unwrap();
+            prop_assert_eq!(&separate, &interleaved);
+            prop_assert_eq!(separate.values.as_slice().unwrap(), planes);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The part without the surface it lies on, from organised points (the preprocessing of BTF, Back to the
+//! Feature, 2022).
+
+mod linkage;
+mod plane;
+
+use serde::{Deserialize, Serialize};
+
+use self::linkage::Linkage;
+pub use self::plane::Plane;
+use crate::{DataError, Grid, Mask};
+
+/// How the background is found. The defaults are BTF's, except that detached pieces near the part stay with it.
+///
+/// Deviations from BTF: single linkage (DBSCAN with one point a core) instead of DBSCAN with 30, so that sparse
+/// edges are not noise, and `piece_reach` (0 gives BTF's single cluster), because a bent or cut piece that
+/// stands behind a gap of missing depth is what an inspection is about.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Background {
+    /// Width of the strips along the four borders whose points may be background, cells.
+    pub border: usize,
+    /// Farthest that a point of the plane lies from it when it is fitted, metres.
+    pub plane_distance: f64,
+    /// Points that each candidate plane is fitted to.
+    pub sample_points: usize,
+    /// Candidate planes at most.
+    pub iterations: usize,
+    /// Least share of the border's points that must lie on the plane; with fewer, there is none.
+    pub least_share: f64,
+    /// Points nearer to the plane than this are background, metres.
+    pub removal_distance: f64,
+    /// Points nearer to each other than this belong together, metres.
+    pub link_distance: f64,
+    /// Detached pieces of at least this many points stay with the part...
+    pub piece_points: usize,
+    /// ... when they are nearer to it than this, metres.
+    pub piece_reach: f64,
+    /// Seed of the candidate planes.
+    pub seed: u64,
+}
+
+impl Default for Background {
+    fn default() -> Self {
+        Self {
+            border: 10,
+            plane_distance: 0.004,
+            sample_points: 50,
+            iterations: 1000,
+            least_share: 0.3,
+            removal_distance: 0.005,
+            link_distance: 0.006,
+            piece_points: 10,
+            piece_reach: 0.02,
+            seed: 0,
+        }
+    }
+}
+
+/// Where the part is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Foreground {
+    /// `[h, w]`: the cells of the part, all of them valid; none set where nothing stands out.
+    pub mask: Mask,
+    /// The surface it lies on, if there is one.
+    pub plane: Option<Plane>,
+}
+
+impl Foreground {
+    /// The grid with everything but the part invalid and zero. The grid must have this mask's size.
+    ///
+    /// # Errors
+    /// [`DataError::BadArgument`] for another size.
+    pub fn cut_out(&self, grid: &Grid) -> Result<Grid, DataError> {
+        if grid.size() != self.mask.dim() {
+            let cause = format!("a grid of {:?} cells and a mask of {:?}", grid.size(), self.mask.dim());
+            return Err(DataError::bad_argument("foreground", cause));
+        }
+        let mut values = grid.values.clone();
+        for mut plane in values.outer_iter_mut() {
+            ndarray::Zip::from(&mut plane).and(&self.mask).for_each(|v, &part| *v = if part { *v } else { 0.0 });
+        }
+        let valid = Mask::from_shape_fn(grid.size(), |(i, j)| self.mask[(i, j)] && grid.is_valid(i, j));
+        Ok(Grid { values, valid: Some(valid), frame: grid.frame })
+    }
+}
+
+impl Background {
+    /// Finds the part in organised points `[3, h, w]`.
+    ///
+    /// 1. A plane is fitted to the valid points of the border strips by seeded RANSAC; points near it go.
+    /// 2. The largest component of what is left, and the pieces near it, are the part.
+    ///
+    /// Without a plane (fewer border points than a sample, or too few of them on any plane) nothing is removed
+    /// in 1. Where all is plane, or no point is valid, the mask is empty. A part that reaches over the border is
+    /// kept up to it: it disturbs the plane only where it fills most of the strips.
+    ///
+    /// # Errors
+    /// [`DataError::BadArgument`] unless the grid has 3 channels, distances are positive and finite, and the
+    /// points span less than a million link distances.
+    pub fn remove(&self, points: &Grid) -> Result<Foreground, DataError> {
+        self.check(points)?;
+        let size @ (_, columns) = points.size();
+        let plane = self.plane_of(points);
+        let mut cells = Vec::new();
+        let mut standing = Vec::new();
+        for_each_valid(points, |i, j, p| {
+            if plane.as_ref().is_none_or(|plane| plane.distance(p).abs() >= self.removal_distance) {
+                cells.push(i * columns + j);
+                standing.push(p);
+            }
+        });
+        let mut mask = Mask::from_elem(size, false);
+        let linkage = Linkage::of(&standing, self.link_distance)?;
+        if let Some(part) = mask.as_slice_mut() {
+            for k in linkage.largest_with_pieces(self.piece_points, self.piece_reach) {
+                part[cells[k]] = true;
+            }
+        }
+        Ok(Foreground { mask, plane })
+    }
+
+    fn plane_of(&self, points: &Grid) -> Option<Plane> {
+        let (rows, columns) = points.size();
+        let border = self.border;
+        let mut candidates = Vec::new();
+        for_each_valid(points, |i, j, p| {
+            if i.min(j) < border || rows - i <= border || columns - j <= border {
+                candidates.push(p);
+            }
+        });
+        plane::ransac(&mut candidates, self)
+    }
+
+    fn check(&self, points: &Grid) -> Result<(), DataError> {
+        let bad = |cause: String| Err(DataError::bad_argument("background", cause));
+        if points.channels() != 3 {
+            return bad(format!("a grid of {} channels; it needs x, y, z", points.channels()));
+        }
+        let distances = [self.plane_distance, self.removal_distance, self.link_distance];
+        let usable = distances.iter().all(|d| d.is_finite() && *d > 0.0);
+        if !usable || !(self.piece_reach.is_finite() && self.piece_reach >= 0.0) {
+            return bad("distances must be positive and finite (piece_reach may be 0), in metres".into());
+        }
+        if self.sample_points < 3 || !(0.0..=1.0).contains(&self.least_share) {
+            return bad("a plane takes sample_points >= 3 and a least_share of 0 to 1".into());
+        }
+        Ok(())
+    }
+}
+
+/// Calls `visit(row, column, point)` for each valid point, row by row.
+fn for_each_valid(points: &Grid, mut visit: impl FnMut(usize, usize, [f64; 3])) {
+    let (x, y, z) = (0, 1, 2);
+    let plane = |c| points.values.index_axis(ndarray::Axis(0), c);
+    let (x, y, z) = (plane(x), plane(y), plane(z));
+    let (rows, columns) = points.size();
+    for i in 0..rows {
+        for j in 0..columns {
+            if points.is_valid(i, j) {
+                visit(i, j, [x[(i, j)], y[(i, j)], z[(i, j)]].map(f64::from));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,421 @@
+//! A small host for unit tests: drives a method through the same C functions that the real host calls.
+#![allow(unsafe_code, reason = "the ABI, from the host's side")]
+
+use crate::error::{Error, Result};
+use crate::glue;
+use crate::method::Method;
+use crate::params::{ParamValue, Params};
+use crate::value::{Content, Frame, Layout};
+use assay_abi as abi;
+use std::cell::RefCell;
+use std::ffi::{CString, c_void};
+
+/// One input or output value, owned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestValue {
+    /// Index into the method's inputs (or outputs).
+    pub port: usize,
+    /// What it means.
+    pub content: Content,
+    /// `[channels, rows, cols]` of a grid, `[points, channels]` of a cloud.
+    pub shape: Vec<usize>,
+    /// Values, row-major.
+    pub values: Vec<f32>,
+    /// Validity, or all valid.
+    pub valid: Option<Vec<u8>>,
+    /// Positions of a cloud.
+    pub positions: Option<Vec<f32>>,
+    /// Where a grid lies.
+    pub frame: Frame,
+    /// Image score of scores; NaN otherwise.
+    pub image_score: f64,
+}
+
+impl TestValue {
+    /// A native grid on port 0, all valid.
+    pub fn grid(content: Content, shape: [usize; 3], values: Vec<f32>) -> Self {
+        Self {
+            port: 0,
+            content,
+            shape: shape.to_vec(),
+            values,
+            valid: None,
+            positions: None,
+            frame: Frame::NATIVE,
+            image_score: f64::NAN,
+        }
+    }
+
+    /// The same with a validity mask.
+    pub fn with_valid(self, valid: Vec<u8>) -> Self {
+        Self { valid: Some(valid), ..self }
+    }
+
+    /// The same with another place.
+    pub fn with_frame(self, frame: Frame) -> Self {
+        Self { frame, ..self }
+    }
+
+    fn spec(&self, name: &CString) -> abi::Spec {
+        let cloud = self.positions.is_some();
+        let dim = |i: usize| self.shape.get(i).map_or(0, |&n| n as i64);
+        abi::Spec {
+            struct_size: abi::size_of::<abi::Spec>(),
+            port: self.port as u32,
+            content: self.content as u32,
+            layout: if cloud { Layout::Cloud } else { Layout::Grid } as u32,
+            channels: if cloud { dim(1) } else { dim(0) },
+            rows: if cloud { -1 } else { dim(1) },
+            cols: if cloud { 1 } else { dim(2) },
+            native_rows: dim(1),
+            native_cols: dim(2),
+            value_min: f64::NAN,
+            value_max: f64::NAN,
+            frame: self.frame.to_abi(),
+            name: name.as_ptr(),
+        }
+    }
+}
+
+/// Output memory of one score call.
+#[derive(Default)]
+struct Sink {
+    parts: Vec<(u32, u32, Vec<usize>, Memory)>,
+    image_scores: Vec<(u32, f64)>,
+}
+
+enum Memory {
+    Floats(Vec<f32>),
+    Bytes(Vec<u8>),
+}
+
+unsafe extern "C" fn alloc(
+    ctx: *mut c_void,
+    port: u32,
+    part: u32,
+    dtype: u32,
+    shape: *const i64,
+    ndim: u32,
+    data: *mut *mut c_void,
+    _: *mut abi::Error,
+) -> abi::Status {
+    // SAFETY: `ctx` is the cell in `score`; `shape` and `data` are the method's.
+    let (cell, shape) =
+        unsafe { (&*ctx.cast::<RefCell<Sink>>(), std::slice::from_raw_parts(shape, ndim as usize)) };
+    let shape: Vec<usize> = shape.iter().map(|&n| n as usize).collect();
+    let len = shape.iter().product();
+    let mut memory =
+        if dtype == abi::F32 { Memory::Floats(vec![0.0; len]) } else { Memory::Bytes(vec![0; len]) };
+    let pointer = match &mut memory {
+        Memory::Floats(v) => v.as_mut_ptr().cast::<c_void>(),
+        Memory::Bytes(v) => v.as_mut_ptr().cast(),
+    };
+    // SAFETY: as above; moving the vector into the list does not move its heap memory.
+    unsafe { *data = pointer };
+    cell.borrow_mut().parts.push((port, part, shape, memory));
+    abi::OK
+}
+
+unsafe extern "C" fn set_image_score(
+    ctx: *mut c_void,
+    port: u32,
+    score: f64,
+    _: *mut abi::Error,
+) -> abi::Status {
+    // SAFETY: `ctx` is the cell in `score`.
+    unsafe { &*ctx.cast::<RefCell<Sink>>() }.borrow_mut().image_scores.push((port, score));
+    abi::OK
+}
+
+/// A method under test.
+pub struct Runner {
+    table: abi::Method,
+    instance: *mut c_void,
+    planned: Vec<abi::Spec>,
+    _host: Box<abi::Host>,
+}
+
+impl Runner {
+    /// Makes an instance of `M` with defaults but for `params`, and seed 0.
+    ///
+    /// # Errors
+    /// As the method's `create`; a parameter error for an undeclared name.
+    pub fn new<M: Method>(params: &[(&str, ParamValue)]) -> Result<Self> {
+        Self::with_seed::<M>(params, 0)
+    }
+
+    /// The same with a seed.
+    ///
+    /// # Errors
+    /// As [`Runner::new`].
+    pub fn with_seed<M: Method>(params: &[(&str, ParamValue)], seed: u64) -> Result<Self> {
+        let host = Box::new(abi::Host {
+            struct_size: abi::size_of::<abi::Host>(),
+            abi_major: abi::ABI_MAJOR,
+            abi_minor: abi::ABI_MINOR,
+            threads: 1,
+            seed,
+            name: c"test".as_ptr(),
+            version: c"0".as_ptr(),
+            ctx: std::ptr::null_mut(),
+            get_extension: None,
+            log: None,
+            parallel_for: None,
+            progress: None,
+            scratch: None,
+            inference: std::ptr::null(),
+        });
+        let table = glue::method_table::<M>();
+        let mut values: Vec<ParamValue> = M::Params::describe().into_iter().map(|p| p.default).collect();
+        for (name, value) in params {
+            let at = M::Params::describe().iter().position(|p| p.name == *name);
+            values[at.ok_or_else(|| Error::parameter(name, "is not declared"))?] = value.clone();
+        }
+        let raw: Vec<*const abi::ParamValue> =
+            values.iter().map(|v| std::ptr::from_ref(glue::leak_value(None, v))).collect();
+        let (mut instance, mut error) = (std::ptr::null_mut(), glue::empty_error());
+        let create = table.create.ok_or_else(|| Error::internal("no create"))?;
+        // SAFETY: all pointers are valid; the host is kept beside the instance.
+        let status =
+            unsafe { create(&table, &*host, raw.as_ptr(), raw.len() as u32, &mut instance, &mut error) };
+        glue::check(status, &error)?;
+        Ok(Self { table, instance, planned: Vec::new(), _host: host })
+    }
+
+    /// Plans for inputs shaped like `inputs`; returns `(channels, rows, cols)` of each output.
+    ///
+    /// # Errors
+    /// As the method's `plan`.
+    pub fn plan(&mut self, inputs: &[TestValue]) -> Result<Vec<(i64, i64, i64)>> {
+        let name = CString::from(c"test");
+        let specs: Vec<abi::Spec> = inputs.iter().map(|v| v.spec(&name)).collect();
+        let pointers: Vec<*const abi::Spec> = specs.iter().map(std::ptr::from_ref).collect();
+        let blank = TestValue::grid(Content::Features, [0, 0, 0], Vec::new()).spec(&name);
+        let mut outputs = vec![blank; self.table.n_outputs as usize];
+        for (i, o) in outputs.iter_mut().enumerate() {
+            o.port = i as u32;
+        }
+        let out: Vec<*mut abi::Spec> = outputs.iter_mut().map(std::ptr::from_mut).collect();
+        let mut error = glue::empty_error();
+        let plan = self.table.plan.ok_or_else(|| Error::internal("no plan"))?;
+        // SAFETY: all pointers are valid for the call.
+        let status = unsafe {
+            plan(
+                self.instance,
+                pointers.as_ptr(),
+                pointers.len() as u32,
+                out.as_ptr(),
+                out.len() as u32,
+                &mut error,
+            )
+        };
+        glue::check(status, &error)?;
+        self.planned = outputs;
+        Ok(self.planned.iter().map(|o| (o.channels, o.rows, o.cols)).collect())
+    }
+
+    /// Plans, then fits on `scans` (each a list of inputs), with as many passes as the method asks for.
+    ///
+    /// # Errors
+    /// As the method's functions.
+    pub fn fit(&mut self, scans: &[Vec<TestValue>]) -> Result<()> {
+        self.plan(scans.first().map_or(&[][..], Vec::as_slice))?;
+        let missing = || Error::state("the method has no fit functions");
+        let (begin, add, end) = (
+            self.table.fit_begin.ok_or_else(missing)?,
+            self.table.fit_add.ok_or_else(missing)?,
+            self.table.fit_end.ok_or_else(missing)?,
+        );
+        for pass in 0.. {
+            let fit = abi::Fit {
+                struct_size: abi::size_of::<abi::Fit>(),
+                pass,
+                fold: 0,
+                n_folds: 0,
+                n_samples: scans.len() as u64,
+                resumed: 0,
+                reserved: 0,
+            };
+            let mut error = glue::empty_error();
+            // SAFETY: all pointers are valid for the call.
+            glue::check(unsafe { begin(self.instance, &fit, &mut error) }, &error)?;
+            for (i, scan) in scans.iter().enumerate() {
+                with_sample(scan, i, |s| {
+                    let mut error = glue::empty_error();
+                    // SAFETY: the sample is valid for the call.
+                    glue::check(unsafe { add(self.instance, s, &mut error) }, &error)
+                })?;
+            }
+            let mut next = abi::FIT_DONE;
+            // SAFETY: as above.
+            glue::check(unsafe { end(self.instance, &mut next, &mut error) }, &error)?;
+            if next == abi::FIT_DONE {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Scores one scan.
+    ///
+    /// # Errors
+    /// As the method's `score`; an internal error where an output was not written.
+    pub fn score(&self, scan: &[TestValue]) -> Result<Vec<TestValue>> {
+        let score = self.table.score.ok_or_else(|| Error::internal("no score"))?;
+        let sink = RefCell::new(Sink::default());
+        let outputs = abi::Outputs {
+            struct_size: abi::size_of::<abi::Outputs>(),
+            n_outputs: self.table.n_outputs,
+            ctx: (&raw const sink).cast_mut().cast(),
+            alloc: Some(alloc),
+            set_image_score: Some(set_image_score),
+        };
+        with_sample(scan, 0, |s| {
+            let (samples, sinks) = ([std::ptr::from_ref(s)], [std::ptr::from_ref(&outputs)]);
+            let mut error = glue::empty_error();
+            // SAFETY: all pointers are valid for the call.
+            glue::check(
+                unsafe { score(self.instance, samples.as_ptr(), sinks.as_ptr(), 1, &mut error) },
+                &error,
+            )
+        })?;
+        let sink = sink.into_inner();
+        let mut values: Vec<TestValue> = Vec::new();
+        for (port, spec) in self.planned.iter().enumerate() {
+            let content =
+                Content::of(spec.content).ok_or_else(|| Error::internal("unknown output content"))?;
+            let mut value =
+                TestValue::grid(content, [0, 0, 0], Vec::new()).with_frame(Frame::from_abi(spec.frame));
+            value.port = port;
+            value.image_score = sink
+                .image_scores
+                .iter()
+                .find(|(p, _)| *p == port as u32)
+                .map_or(f64::NAN, |&(_, score)| score);
+            values.push(value);
+        }
+        for (port, part, shape, memory) in sink.parts {
+            let value = values
+                .get_mut(port as usize)
+                .ok_or_else(|| Error::internal("an unknown output was written"))?;
+            match (part, memory) {
+                (abi::PART_VALUES, Memory::Floats(v)) => (value.shape, value.values) = (shape, v),
+                (abi::PART_POSITIONS, Memory::Floats(v)) => value.positions = Some(v),
+                (_, Memory::Bytes(v)) => value.valid = Some(v),
+                _ => return Err(Error::internal("an output part has the wrong type")),
+            }
+        }
+        Ok(values)
+    }
+
+    /// The saved state.
+    ///
+    /// # Errors
+    /// As the method's `save`.
+    pub fn save(&self) -> Result<Vec<u8>> {
+        unsafe extern "C" fn write(ctx: *mut c_void, data: *const c_void, len: usize) -> abi::Status {
+            // SAFETY: `ctx` is the vector below, `data` holds `len` bytes.
+            unsafe {
+                (*ctx.cast::<Vec<u8>>()).extend_from_slice(std::slice::from_raw_parts(data.cast(), len))
+            };
+            abi::OK
+        }
+        let mut bytes = Vec::<u8>::new();
+        let writer = abi::Writer {
+            struct_size: abi::size_of::<abi::Writer>(),
+            reserved: 0,
+            ctx: (&raw mut bytes).cast(),
+            write: Some(write),
+        };
+        let mut error = glue::empty_error();
+        let save = self.table.save.ok_or_else(|| Error::state("the method has no state"))?;
+        // SAFETY: all pointers are valid for the call.
+        glue::check(unsafe { save(self.instance, &writer, &mut error) }, &error)?;
+        Ok(bytes)
+    }
+
+    /// Loads a saved state, in pieces of 17 bytes; plan first.
+    ///
+    /// # Errors
+    /// As the method's `load`.
+    pub fn load(&mut self, state: &[u8]) -> Result<()> {
+        unsafe extern "C" fn read(ctx: *mut c_void, data: *mut c_void, len: usize) -> i64 {
+            // SAFETY: `ctx` is the slice below, `data` has room for `len` bytes.
+            unsafe {
+                let rest = &mut *ctx.cast::<&[u8]>();
+                let n = len.min(rest.len()).min(17);
+                std::ptr::copy_nonoverlapping(rest.as_ptr(), data.cast(), n);
+                *rest = &rest[n..];
+                n as i64
+            }
+        }
+        let mut rest = state;
+        let reader = abi::Reader {
+            struct_size: abi::size_of::<abi::Reader>(),
+            reserved: 0,
+            ctx: (&raw mut rest).cast(),
+            read: Some(read),
+        };
+        let mut error = glue::empty_error();
+        let load = self.table.load.ok_or_else(|| Error::state("the method has no state"))?;
+        // SAFETY: all pointers are valid for the call.
+        glue::check(unsafe { load(self.instance, &reader, &mut error) }, &error)
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if let Some(destroy) = self.table.destroy {
+            // SAFETY: the instance came from `create` and is destroyed once.
+            unsafe { destroy(self.instance) };
+        }
+    }
+}
+
+/// Calls `body` with the scan as the ABI wants it.
+fn with_sample<T>(scan: &[TestValue], index: usize, body: impl FnOnce(&abi::Sample) -> T) -> T {
+    let extents = |shape: &[usize]| shape.iter().map(|&n| n as i64).collect::<Vec<i64>>();
+    let shapes: Vec<[Vec<i64>; 3]> = scan
+        .iter()
+        .map(|v| {
+            let cells = if v.positions.is_some() { &v.shape[..1] } else { &v.shape[1..] };
+            [extents(&v.shape), extents(cells), vec![v.shape.first().map_or(0, |&n| n as i64), 3]]
+        })
+        .collect();
+    let tensors: Vec<[abi::Tensor; 3]> = scan
+        .iter()
+        .zip(&shapes)
+        .map(|(v, s)| {
+            let bytes = v.valid.as_ref().map_or(std::ptr::null(), |m| m.as_ptr().cast());
+            let positions = v.positions.as_ref().map_or(std::ptr::null(), |p| p.as_ptr().cast());
+            [
+                glue::tensor(abi::F32, &s[0], v.values.as_ptr().cast()),
+                glue::tensor(abi::U8, &s[1], bytes),
+                glue::tensor(abi::F32, &s[2], positions),
+            ]
+        })
+        .collect();
+    let values: Vec<abi::Value> = scan
+        .iter()
+        .zip(&tensors)
+        .map(|(v, t)| abi::Value {
+            struct_size: abi::size_of::<abi::Value>(),
+            port: v.port as u32,
+            content: v.content as u32,
+            layout: if v.positions.is_some() { Layout::Cloud } else { Layout::Grid } as u32,
+            values: &t[0],
+            valid: if v.valid.is_some() { &t[1] } else { std::ptr::null() },
+            positions: if v.positions.is_some() { &t[2] } else { std::ptr::null() },
+            frame: v.frame.to_abi(),
+            image_score: v.image_score,
+        })
+        .collect();
+    let pointers: Vec<*const abi::Value> = values.iter().map(std::ptr::from_ref).collect();
+    body(&abi::Sample {
+        struct_size: abi::size_of::<abi::Sample>(),
+        n_inputs: pointers.len() as u32,
+        index: index as u64,
+        id: c"test".as_ptr(),
+        inputs: pointers.as_ptr(),
+    })
+}

@@ -1,0 +1,13 @@
+//! Score fusers (`sum`, `max`, `weighted`) and feature concatenation (`concat`).
+//!
+//! The host puts every score output on a common scale before a fuser sees it (0 = the median patch of a good part,
+//! 1 = its 99th percentile) and resamples score grids of one fuser to the finest of them, so the methods here only
+//! combine cells.
+
+mod concat;
+mod fuse;
+
+pub use concat::Concat;
+pub use fuse::{Max, Sum, Weighted};
+
+assay_sdk::export!(Sum, Max, Weighted, Concat);

@@ -1,0 +1,38 @@
+//! Numerics that several Assay methods share: patch embedding, the memory bank and its coreset,
+//! Gaussian models.
+//!
+//! Nothing here starts a thread. A function that can use several takes the host's loop as
+//! `&dyn assay_sdk::Parallel`, and its result has the same bits at any thread count.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`grids`] | a method's feature inputs as one set of maps |
+//! | [`pool`], [`resample`], [`embed`] | feature maps `[C, h, w]` to patch vectors `[h*w, C]` |
+//! | [`distance`] | the one squared distance that every reported figure comes from |
+//! | [`bank`] | exact nearest rows of a memory bank |
+//! | [`choice`], [`projection`], [`coreset`] | which rows a bank keeps |
+//! | [`score`] | PatchCore's image score |
+//! | [`gaussian`] | one Gaussian a position, and the Mahalanobis distance to it |
+
+pub mod bank;
+pub mod choice;
+pub mod coreset;
+mod cover;
+pub mod distance;
+pub mod embed;
+mod error;
+pub mod gaussian;
+#[cfg(test)]
+mod golden;
+pub mod grids;
+pub mod pool;
+mod product;
+pub mod projection;
+pub mod resample;
+mod rows;
+pub mod score;
+mod search;
+mod sketch;
+mod triangular;
+
+pub use error::KernelError;

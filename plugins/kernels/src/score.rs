@@ -1,0 +1,35 @@
+//! PatchCore's image score.
+
+/// The weight of Roth et al. 2022, Eq. 7: 1 - exp(d) / sum exp(e), with `distance` d = |m_test - m*| and
+/// `around` the distances |m_test - m| of the rows m near m*, m* included.
+///
+/// Computed with the greatest exponent subtracted, so that large distances do not overflow. Between 0 and 1 for
+/// distances that are finite and not negative.
+#[must_use]
+pub fn softmax_weight(distance: f32, around: &[f32]) -> f32 {
+    let greatest = around.iter().copied().fold(distance, f32::max);
+    let exp = |d: f32| (f64::from(d) - f64::from(greatest)).exp();
+    let sum: f64 = around.iter().map(|&d| exp(d)).sum();
+    if sum > 0.0 { (1.0 - exp(distance) / sum).clamp(0.0, 1.0) as f32 } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_distances_share_the_weight() {
+        assert!((softmax_weight(2.0, &[2.0; 4]) - 0.75).abs() < 1e-6);
+    }
+
+    #[test]
+    fn large_distances_do_not_overflow() {
+        let weight = softmax_weight(1e4, &[1e4, 1e4 + 1.0]);
+        assert!((weight - 0.731_058_6).abs() < 1e-6);
+    }
+
+    #[test]
+    fn alone_in_its_neighbourhood_a_row_has_no_weight() {
+        assert_eq!(softmax_weight(3.0, &[3.0]), 0.0);
+    }
+}

@@ -1,0 +1,227 @@
+//! The `patchcore` method.
+
+use std::io::{Read, Write};
+
+use assay_kernels::bank::Bank;
+use assay_kernels::choice::{Reservoir, choose};
+use assay_kernels::coreset::greedy_k_centre;
+use assay_kernels::embed::{Embedding, embed};
+use assay_kernels::grids::{finest, maps, valid_everywhere};
+use assay_kernels::projection::project;
+use assay_kernels::resample::Resample;
+use assay_sdk::state::{read_count, read_f32s, read_u64, write_f32s, write_u64};
+use assay_sdk::{
+    Content, Error, Fit, Host, Info, InputPort, Layout, Method, Next, OutputPort, OutputSpec, Outputs,
+    Result, Sample, Spec,
+};
+use ndarray::{Array2, Axis};
+
+assay_sdk::params! {
+    /// Parameters of PatchCore.
+    pub struct Settings {
+        /// How much of the training patches the bank keeps: up to 1 a share of all patches seen, above 1 a number of rows.
+        coreset: f64 = 0.1, min = 1e-6, max = 1e9;
+        /// Most training patches held in memory while fitting, drawn evenly from all; memory is this times the channels times 4 bytes, twice at the end.
+        max_rows: i64 = 60_000, min = 1.0, max = 1e9, unit = "rows";
+        /// Most rows of the bank, whatever `coreset` asks for: it bounds the time of a scan.
+        max_bank: i64 = 10_000, min = 1.0, max = 1e9, unit = "rows";
+        /// Bank rows near the nearest one that weigh the image score (b of Eq. 7); 0 or 1: the image score is the greatest patch score.
+        neighbours: i64 = 9, min = 0.0, max = 1000.0, unit = "rows";
+        /// Side of the neighbourhood that each patch is averaged over; odd, 1 for none.
+        pool: i64 = 3, min = 1.0, max = 255.0, unit = "cells";
+        /// Dimensions of the random projection that the coreset is selected in; 0 for none. The bank keeps the original vectors.
+        projection: i64 = 128, min = 0.0, max = 65_536.0;
+    }
+}
+
+/// Changes with the layout of the saved state.
+const STATE_VERSION: u64 = 1;
+
+/// A memory bank of patch vectors of good scans.
+pub struct PatchCore {
+    settings: Settings,
+    host: Host,
+    plan: Option<Plan>,
+    /// The patches drawn so far, while fitting.
+    gathered: Option<Reservoir>,
+    bank: Option<Bank>,
+}
+
+/// The grid that scores lie on, and the width of a patch vector.
+#[derive(Clone, Copy)]
+struct Plan {
+    rows: usize,
+    cols: usize,
+    channels: usize,
+}
+
+impl PatchCore {
+    fn planned(&self) -> Result<Plan> {
+        self.plan.ok_or_else(|| Error::state("patchcore was not planned"))
+    }
+
+    /// Patch vectors [cells, channels] of a scan and which of them are valid.
+    fn patches(&self, sample: &Sample<'_>) -> Result<(Array2<f32>, Vec<bool>)> {
+        let plan = self.planned()?;
+        let grids = sample.grids()?;
+        let how =
+            Embedding { window: self.settings.pool as usize, resample: Resample::Bilinear, channels: None };
+        let patches = embed(&maps(&grids)?, &how, &self.host)?;
+        if patches.dim() != (plan.rows * plan.cols, plan.channels) {
+            return Err(Error::input("features", "the grids are not those that were planned"));
+        }
+        Ok((patches, valid_everywhere(&grids, plan.rows, plan.cols)))
+    }
+
+    /// How many rows the bank keeps of `held` patches, drawn from `seen`.
+    fn bank_size(&self, held: usize, seen: u64) -> usize {
+        let wanted = match self.settings.coreset {
+            share if share <= 1.0 => share * seen as f64,
+            count => count,
+        };
+        (wanted as usize).clamp(1, held.min(self.settings.max_bank as usize).max(1))
+    }
+
+    fn select(&self, rows: Array2<f32>, seen: u64) -> Result<Bank> {
+        let count = self.bank_size(rows.nrows(), seen);
+        if count >= rows.nrows() {
+            return Ok(Bank::new(rows)?);
+        }
+        let seed = self.host.seed();
+        let start = choose(rows.nrows(), 1, seed).first().copied().unwrap_or(0);
+        let dims = self.settings.projection as usize;
+        let picks = if dims > 0 && dims < rows.ncols() {
+            let projected = project(rows.view(), dims, seed, &self.host)?;
+            greedy_k_centre(projected.view(), count, start, &self.host)?.picks
+        } else {
+            greedy_k_centre(rows.view(), count, start, &self.host)?.picks
+        };
+        Ok(Bank::new(rows.select(Axis(0), &picks))?)
+    }
+}
+
+impl Method for PatchCore {
+    type Params = Settings;
+    const INFO: Info = Info {
+        id: "patchcore",
+        name: "PatchCore",
+        summary: "Distance of each patch to the nearest patch of good scans, from a memory bank thinned by greedy k-centre.",
+        vendor: "Assay",
+        version: env!("CARGO_PKG_VERSION"),
+        licence: "MIT OR Apache-2.0",
+        paper: "Roth, Pemula, Zepeda, Schölkopf, Brox, Gehler: Towards Total Recall in Industrial Anomaly Detection (CVPR 2022)",
+        deviations: "Layers are averaged over the neighbourhood and concatenated; the paper's adaptive pooling of each layer and of \
+            the result to 1024 values is left out (anomalib does the same). The coreset is selected among at most `max_rows` \
+            patches, drawn evenly, and holds at most `max_bank`. A masked cell is neither learnt nor scored, but enters \
+            its neighbours' averages as the step before left it.",
+        inputs: &[InputPort {
+            name: "features",
+            doc: "Feature grids over the same part of the picture, such as the taps of a backbone; they are brought to the finest.",
+            content: &[Content::Features],
+            layout: &[Layout::Grid],
+            min_count: 1,
+            max_count: 0,
+        }],
+        outputs: &[OutputPort {
+            name: "scores",
+            doc: "Distance to the nearest bank row, on the finest input grid; a cell is valid where it is in every input.",
+            content: Content::Scores,
+            layout: &[Layout::Grid],
+        }],
+        fitted: true,
+        deterministic: true,
+    };
+
+    fn create(settings: Settings, host: Host) -> Result<Self> {
+        if settings.pool % 2 == 0 {
+            return Err(Error::parameter(
+                "pool",
+                format!("{} is even; a neighbourhood needs a centre", settings.pool),
+            ));
+        }
+        Ok(Self { settings, host, plan: None, gathered: None, bank: None })
+    }
+
+    fn plan(&mut self, inputs: &[Spec]) -> Result<Vec<OutputSpec>> {
+        let finest = finest(inputs)?;
+        let channels = inputs.iter().map(|s| s.channels).sum();
+        self.plan = Some(Plan { rows: finest.rows, cols: finest.cols, channels });
+        Ok(vec![OutputSpec::grid_like(finest, 1)])
+    }
+
+    fn score(&self, sample: &Sample<'_>, out: &mut Outputs<'_>) -> Result<()> {
+        let bank = self.bank.as_ref().ok_or_else(|| Error::state("patchcore is not fitted"))?;
+        let (patches, valid) = self.patches(sample)?;
+        let cells: Vec<usize> = (0..valid.len()).filter(|&i| valid[i]).collect();
+        let measured = if cells.len() == valid.len() { patches } else { patches.select(Axis(0), &cells) };
+        let nearest = bank.nearest(measured.view(), &self.host)?;
+        let scores = out.grid(0)?;
+        let flags = out.grid_valid(0)?;
+        for (&cell, found) in cells.iter().zip(&nearest) {
+            scores[cell] = found.distance();
+            flags[cell] = 1;
+        }
+        let worst =
+            (0..nearest.len()).reduce(|a, b| if nearest[b].squared > nearest[a].squared { b } else { a });
+        let worst = worst.ok_or_else(|| Error::input("features", "the scan has no valid cell"))?;
+        let around = self.settings.neighbours as usize;
+        let image = bank.image_score(measured.row(worst), nearest[worst], around, &self.host)?;
+        out.image_score(0, f64::from(image))
+    }
+
+    fn fit_begin(&mut self, _fit: Fit) -> Result<()> {
+        let plan = self.planned()?;
+        self.bank = None;
+        self.gathered =
+            Some(Reservoir::new(plan.channels, self.settings.max_rows as usize, self.host.seed())?);
+        Ok(())
+    }
+
+    fn fit_add(&mut self, sample: &Sample<'_>) -> Result<()> {
+        let (patches, valid) = self.patches(sample)?;
+        let gathered = self.gathered.as_mut().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
+        Ok(gathered.offer(patches.view(), &valid)?)
+    }
+
+    fn fit_end(&mut self) -> Result<Next> {
+        let gathered = self.gathered.take().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
+        let seen = gathered.seen();
+        if seen == 0 {
+            return Err(Error::input("features", "no training scan has a valid cell"));
+        }
+        self.host.progress(0.0, "selecting the coreset")?;
+        self.bank = Some(self.select(gathered.into_rows(), seen)?);
+        Ok(Next::Done)
+    }
+
+    fn save(&self, out: &mut dyn Write) -> Result<()> {
+        let bank = self.bank.as_ref().ok_or_else(|| Error::state("patchcore is not fitted"))?;
+        write_u64(out, STATE_VERSION)?;
+        write_u64(out, bank.dims() as u64)?;
+        write_u64(out, bank.len() as u64)?;
+        bank.rows().outer_iter().try_for_each(|row| write_f32s(out, row.to_slice().unwrap_or_default()))
+    }
+
+    fn load(&mut self, input: &mut dyn Read) -> Result<()> {
+        let plan = self.planned()?;
+        let version = read_u64(input)?;
+        if version != STATE_VERSION {
+            return Err(Error::state(format!(
+                "the saved bank has version {version}, not {STATE_VERSION}; fit again"
+            )));
+        }
+        let dims = read_count(input, usize::MAX, "channels")?;
+        if dims != plan.channels {
+            let message =
+                format!("the bank has {dims} channels, the inputs have {}; fit again", plan.channels);
+            return Err(Error::state(message));
+        }
+        let rows = read_count(input, self.settings.max_bank as usize, "bank rows")?;
+        let len =
+            rows.checked_mul(dims).ok_or_else(|| Error::state("the saved bank is larger than memory"))?;
+        let rows = Array2::from_shape_vec((rows, dims), read_f32s(input, len)?)
+            .map_err(|e| Error::state(format!("the saved bank has no shape: {e}")))?;
+        self.bank = Some(Bank::new(rows).map_err(|e| Error::state(e.to_string()))?);
+        Ok(())
+    }
+}

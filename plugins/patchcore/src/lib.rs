@@ -1,0 +1,9 @@
+//! PatchCore (Roth et al. 2022): a memory bank of patch vectors of good scans, and the distance to its nearest row.
+
+mod detector;
+#[cfg(test)]
+mod tests;
+
+pub use detector::{PatchCore, Settings};
+
+assay_sdk::export!(PatchCore);

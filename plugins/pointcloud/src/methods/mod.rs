@@ -1,0 +1,37 @@
+//! The methods of this plugin.
+
+mod fpfh;
+mod normals;
+
+pub use fpfh::Fpfh;
+pub use normals::NormalImage;
+
+use assay_sdk::{Content, Error, GridView, InputPort, Layout, Result, Sample};
+
+/// The input of both methods.
+const POINTS: InputPort = InputPort {
+    name: "points",
+    doc: "Organised points, metres; x right, y down, z away from the camera.",
+    content: &[Content::Xyz],
+    layout: &[Layout::Grid],
+    min_count: 1,
+    max_count: 1,
+};
+
+/// The points of a scan.
+fn points<'a>(sample: &Sample<'a>) -> Result<GridView<'a>> {
+    let grid =
+        sample.inputs.first().ok_or_else(|| Error::input(POINTS.name, "the scan has no points"))?.grid()?;
+    if grid.channels != 3 {
+        return Err(Error::input(
+            POINTS.name,
+            format!("expected x, y and z, got {} channels", grid.channels),
+        ));
+    }
+    Ok(grid)
+}
+
+/// Whether pixel `i` holds a point.
+fn has_point(grid: &GridView<'_>, i: usize) -> bool {
+    grid.is_valid(i) && (0..3).all(|c| grid.plane(c)[i].is_finite())
+}

@@ -1,0 +1,244 @@
+//! Plugins as libraries: found, loaded, refused.
+
+mod support;
+
+use assay_core::plugin::{FitPass, Instance, ParamValue, Registry, SearchPath, Services, Watch};
+use assay_core::value::{Content, Data, Spec, Value};
+use assay_data::{Frame, Grid};
+use ndarray::Array3;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use support::{Category, assay, exit_with, library, plugin_folder, root, stderr, stdout, succeed};
+
+fn only(folder: &Path) -> Registry {
+    Registry::discover(&SearchPath::only(&[folder.to_path_buf()])).unwrap()
+}
+
+fn library_name(name: &str) -> String {
+    format!("{}assay_{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)
+}
+
+/// Compiles a C plugin that does nothing but claim an ABI version.
+fn c_plugin(folder: &Path, name: &str, major: u32, minor: u32) -> PathBuf {
+    let source = folder.join(format!("{name}.c"));
+    let text = format!(
+        "#include \"assay/assay.h\"\nstatic const assay_plugin *plugin(void) {{ return 0; }}\n\
+         ASSAY_EXPORT const assay_entry_table assay_entry = {{ sizeof(assay_entry_table), {major}, {minor}, 0, plugin }};\n"
+    );
+    compile_c(folder, name, &source, &text)
+}
+
+fn compile_c(folder: &Path, name: &str, source: &Path, text: &str) -> PathBuf {
+    std::fs::write(source, text).unwrap();
+    let out = folder.join(library_name(name));
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    let status = Command::new(compiler)
+        .args(["-std=c11", "-shared", "-fPIC", "-fvisibility=hidden", "-I"])
+        .arg(root().join("engine/abi/include"))
+        .arg("-o")
+        .arg(&out)
+        .arg(source)
+        .status()
+        .expect("a C compiler is needed to test plugins");
+    assert!(status.success());
+    out
+}
+
+#[test]
+fn all_bundled_methods_are_found_in_their_libraries() {
+    let folder = plugin_folder();
+    let registry = only(folder.path());
+    assert!(registry.broken.is_empty(), "{:?}", registry.broken);
+    let ids: Vec<&str> = registry.methods().map(|m| m.info.id.as_str()).collect();
+    assert_eq!(ids, ["concat", "fpfh", "max", "normals", "padim", "patchcore", "sum", "weighted"]);
+    for method in registry.methods() {
+        assert!(!method.info.summary.is_empty() && !method.info.licence.is_empty(), "{}", method.info.id);
+        assert!(method.info.params.iter().all(|p| !p.doc.is_empty()), "{}", method.info.id);
+    }
+}
+
+#[test]
+fn the_program_lists_and_describes_methods() {
+    let list = stdout(&succeed(assay().args(["plugin", "list"])));
+    for id in ["onnx", "onnx-map", "patchcore", "padim", "normals", "fpfh", "sum"] {
+        assert!(list.lines().any(|l| l.split_whitespace().next() == Some(id)), "{id}:\n{list}");
+    }
+    let info = stdout(&succeed(assay().args(["plugin", "info", "patchcore"])));
+    assert!(info.contains("coreset") && info.contains("Roth"), "{info}");
+    let wrong = exit_with(assay().args(["plugin", "info", "patchcor"]), 2);
+    assert!(stderr(&wrong).contains("did you mean `patchcore`"), "{}", stderr(&wrong));
+}
+
+#[test]
+fn a_library_of_another_abi_version_is_refused_with_both_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    c_plugin(folder.path(), "future", 9, 3);
+    let registry = only(folder.path());
+    let message = registry.broken[0].to_string();
+    assert!(message.contains("9.3") && message.contains("0.1") && message.contains("rebuild"), "{message}");
+}
+
+#[test]
+fn a_library_that_says_it_cannot_work_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    c_plugin(folder.path(), "unwilling", 0, 1);
+    assert!(only(folder.path()).broken[0].to_string().contains("cannot work here"));
+}
+
+#[test]
+fn a_library_without_the_entry_symbol_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    compile_c(folder.path(), "empty", &folder.path().join("empty.c"), "int nothing(void) { return 0; }\n");
+    let message = only(folder.path()).broken[0].to_string();
+    assert!(message.contains("assay_entry"), "{message}");
+}
+
+#[test]
+fn a_truncated_library_is_refused_before_the_system_loads_it() {
+    let whole = std::fs::read(library("assay_fusion")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for share in [1, 10, 50, 90, 99] {
+        let path = folder.path().join(library_name("cut"));
+        std::fs::write(&path, &whole[..whole.len() * share / 100]).unwrap();
+        let registry = only(folder.path());
+        let message = registry.broken[0].to_string();
+        assert!(message.contains("truncated") || message.contains("not a complete"), "{share} %: {message}");
+    }
+}
+
+#[test]
+fn a_method_twice_in_one_folder_is_an_error_and_an_earlier_folder_wins() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let fusion = library("assay_fusion");
+    std::fs::copy(&fusion, first.path().join(library_name("a"))).unwrap();
+    std::fs::copy(&fusion, second.path().join(library_name("b"))).unwrap();
+    let path = SearchPath::only(&[first.path().to_path_buf(), second.path().to_path_buf()]);
+    let registry = Registry::discover(&path).unwrap();
+    assert!(registry.get("sum").unwrap().library.path.starts_with(first.path()));
+    assert_eq!(registry.hidden.len(), 4);
+    std::fs::copy(&fusion, first.path().join(library_name("again"))).unwrap();
+    let error = Registry::discover(&path).unwrap_err().to_string();
+    assert!(error.contains("two libraries") && error.contains("a.so") && error.contains("again.so"), "{error}");
+}
+
+#[test]
+fn a_stale_copy_in_a_build_tree_never_wins() {
+    let tree = tempfile::tempdir().unwrap();
+    std::fs::create_dir(tree.path().join("deps")).unwrap();
+    std::fs::create_dir(tree.path().join(".fingerprint")).unwrap();
+    let (stale, fresh) = (tree.path().join(library_name("x")), tree.path().join("deps").join(library_name("x")));
+    std::fs::copy(library("assay_fusion"), &fresh).unwrap();
+    std::fs::write(&stale, "an old build").unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    std::fs::File::options().write(true).open(&stale).unwrap().set_modified(old).unwrap();
+    let registry = only(tree.path());
+    assert!(registry.broken.is_empty() && registry.get("sum").is_some());
+}
+
+#[test]
+fn a_recipe_without_its_plugin_says_what_was_searched() {
+    let category = Category::small();
+    let recipe = std::fs::read_to_string(category.path("recipe.toml")).unwrap().replace("patchcore", "ransom");
+    std::fs::write(category.path("recipe.toml"), recipe).unwrap();
+    let output = exit_with(assay().args(["recipe", "check"]).arg(category.path("recipe.toml")), 2);
+    let message = stderr(&output);
+    assert!(message.contains("recipe.toml:") && message.contains("no method `ransom`"), "{message}");
+}
+
+/// Stops the work after a number of progress reports.
+struct StopAfter {
+    reports: AtomicUsize,
+    limit: usize,
+}
+
+impl Watch for StopAfter {
+    fn log(&self, _: &str, _: u32, _: &str) {}
+    fn progress(&self, _: &str, fraction: f64, message: &str) {
+        assert!((0.0..=1.0).contains(&fraction) && message.starts_with("pass "));
+        self.reports.fetch_add(1, Ordering::Relaxed);
+    }
+    fn cancelled(&self) -> bool {
+        self.reports.load(Ordering::Relaxed) >= self.limit
+    }
+}
+
+/// Fits the gradient plugin on three small images, from `state` on where there is one. Returns the state after the last
+/// whole pass and whether it was cancelled.
+fn fit_gradient(instance: &mut Instance, from: u32, resumed: bool) -> (Vec<u8>, u32, bool) {
+    let scans: Vec<Value> = (0..3).map(|i| image(f32::from(i as u8) * 30.0)).collect();
+    let mut state = Vec::new();
+    for pass in from.. {
+        let fit = FitPass { pass, fold: 0, folds: 0, samples: scans.len(), resumed: resumed && pass == from };
+        instance.fit_begin(fit).unwrap();
+        for (i, scan) in scans.iter().enumerate() {
+            if let Err(failure) = instance.fit_add("scan", i, &[(0, scan)]) {
+                assert!(failure.cancelled, "{failure}");
+                return (state, pass, true);
+            }
+        }
+        let more = instance.fit_end().unwrap();
+        state = instance.save().unwrap();
+        if !more {
+            return (state, pass + 1, false);
+        }
+    }
+    unreachable!()
+}
+
+fn image(level: f32) -> Value {
+    let values = Array3::from_shape_fn((3, 4, 5), |(c, i, j)| level + (c * 10 + i + j) as f32);
+    Value { content: Content::Features, data: Data::Grid(Grid { values, valid: None, frame: Frame::NATIVE }), image_score: f64::NAN }
+}
+
+#[test]
+fn a_method_that_trains_by_passes_reports_progress_is_cancelled_resumed_and_scores_through_its_own_onnx() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(library("gradient_test_plugin"), folder.path().join(library_name("gradient"))).unwrap();
+    let registry = only(folder.path());
+    let method = registry.get("gradient").unwrap();
+    let spec = Spec { content: Content::Features, channels: 3, size: Some((4, 5)), frame: Frame::NATIVE, range: None, name: "x".into() };
+    let options = assay_inference::Options { runtime: assay_inference::Runtime::Rten, ..Default::default() };
+    let engine = Arc::new(assay_inference::Engine::open(&options).unwrap());
+    let services = |limit| Services {
+        inference: Some(engine.clone()),
+        watch: Arc::new(StopAfter { reports: AtomicUsize::new(0), limit }),
+        ..Services::new(2).unwrap()
+    };
+    let params = [ParamValue::Int(6), ParamValue::Float(0.5)];
+    let make = |limit| Instance::new(method, "gradient", 0, &services(limit), &params, &[(0, spec.clone())], (4, 5)).unwrap();
+
+    let mut whole = make(usize::MAX);
+    assert!(whole.score("early", &[(0, &image(0.0))], (4, 5)).unwrap_err().message.contains("before"));
+    let (expected, passes, cancelled) = fit_gradient(&mut whole, 0, false);
+    assert_eq!((passes, cancelled), (6, false));
+
+    // Three reports a pass: the eleventh comes in pass 3 and stops it.
+    let mut first = make(11);
+    let (checkpoint, pass, cancelled) = fit_gradient(&mut first, 0, false);
+    assert_eq!((pass, cancelled), (3, true));
+    drop(first);
+    let mut second = make(usize::MAX);
+    second.load(&checkpoint).unwrap();
+    assert!(second.score("partial", &[(0, &image(0.0))], (4, 5)).is_err());
+    let (state, passes, cancelled) = fit_gradient(&mut second, pass, true);
+    assert_eq!((passes, cancelled), (6, false));
+    assert!(state == expected, "a resumed fit ends where an uninterrupted one does");
+
+    // Mean of the three levels is 30 plus the pattern's mean; six halvings bring it to within 1/64 of it.
+    let score = |level: f32| whole.score("x", &[(0, &image(level))], (4, 5)).unwrap()[0].image_score;
+    assert!(score(300.0) > 50.0 * score(30.0), "{} {}", score(300.0), score(30.0));
+    let naive: f32 = {
+        let mean: Vec<f64> = expected[expected.len() - 24..].chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect();
+        let x = image(30.0);
+        let grid = x.grid().unwrap();
+        (0..3).map(|c| (grid.values[(c, 3, 4)] - mean[c] as f32).powi(2)).sum()
+    };
+    let map = whole.score("x", &[(0, &image(30.0))], (4, 5)).unwrap();
+    assert!((map[0].grid().unwrap().values[(0, 3, 4)] - naive).abs() < 1e-2 * naive.abs().max(1.0));
+
+    for cut in 0..expected.len() {
+        assert!(make(usize::MAX).load(&expected[..cut]).is_err(), "a state cut at {cut} was accepted");
+    }
+}

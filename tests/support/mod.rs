@@ -1,0 +1,160 @@
+//! What the end-to-end tests share: the built program and plugins, synthetic scans, the shared scans where they are.
+#![allow(dead_code, reason = "each test target uses a part of it")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// The built program.
+pub fn assay() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
+    // What is installed on this machine must not change what the tests see.
+    command.env_remove("ASSAY_PLUGIN_PATH").args(["--quiet"]);
+    build();
+    command
+}
+
+/// The built libraries by file name, from the one build of the whole workspace that the tests need: `cargo test` alone does
+/// not reliably build cdylibs.
+fn build() -> &'static Vec<PathBuf> {
+    static LIBRARIES: OnceLock<Vec<PathBuf>> = OnceLock::new();
+    LIBRARIES.get_or_init(|| {
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.args(["build", "--workspace", "--message-format=json"]).current_dir(root());
+        if !cfg!(debug_assertions) {
+            command.arg("--release");
+        }
+        let output = command.output().expect("cargo can be run");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut libraries = Vec::new();
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            let message: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+            for file in message["filenames"].as_array().into_iter().flatten().filter_map(|f| f.as_str()) {
+                if file.ends_with(std::env::consts::DLL_SUFFIX) {
+                    libraries.push(PathBuf::from(file));
+                }
+            }
+        }
+        libraries
+    })
+}
+
+/// The built library whose file name contains `name`.
+pub fn library(name: &str) -> PathBuf {
+    let found = build().iter().find(|p| p.file_name().is_some_and(|f| f.to_string_lossy().contains(name)));
+    found.unwrap_or_else(|| panic!("{name} was not built")).clone()
+}
+
+/// A fresh folder with copies of the bundled plugins.
+pub fn plugin_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for path in build().iter().filter(|p| p.file_name().is_some_and(|f| f.to_string_lossy().contains("assay_"))) {
+        std::fs::copy(path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    folder
+}
+
+/// The root of the repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// The shared scans, or `None` with a word about it.
+pub fn shared(what: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("ASSAY_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from).join(what);
+    if folder.exists() {
+        return Some(folder);
+    }
+    eprintln!("skipped: the shared scans are not here ({what})");
+    None
+}
+
+/// A small synthetic category and a recipe that is quick to fit.
+pub struct Category {
+    folder: tempfile::TempDir,
+}
+
+impl Category {
+    /// 24 + 6 + 3 good scans and 2 of each defect, 128 x 128.
+    pub fn small() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = assay_synthetic::Spec {
+            size: (128, 128),
+            train: 24,
+            validation: 6,
+            test_good: 3,
+            defects_per_kind: 2,
+            seed: 5,
+        };
+        assay_synthetic::generate(&folder.path().join("part"), &spec).unwrap();
+        std::fs::write(folder.path().join("recipe.toml"), SMALL_RECIPE).unwrap();
+        Self { folder }
+    }
+
+    /// A path beside the scans.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The scans.
+    pub fn scans(&self) -> PathBuf {
+        self.path("part")
+    }
+
+    /// Fits the recipe and returns the model.
+    pub fn fit(&self, name: &str, extra: &[&str]) -> PathBuf {
+        let model = self.path(name);
+        let mut command = assay();
+        command.arg("fit").arg(self.path("recipe.toml")).arg("--data").arg(self.scans()).arg("-o").arg(&model).args(extra);
+        succeed(&mut command);
+        model
+    }
+}
+
+const SMALL_RECIPE: &str = r#"
+format = 1
+recipe = { number = 7, name = "small" }
+station = "test bench"
+[engine]
+runtime = "rten"
+[sensors]
+colour = "rgb/{id}.png"
+height = "xyz/{id}.tiff"
+[steps]
+look       = { method = "onnx", from = "colour", size = 128 }
+normals    = { method = "normals", from = "height" }
+relief     = { method = "onnx", from = "normals", size = 128 }
+appearance = { method = "patchcore", from = "look", max_bank = 1000 }
+geometry   = { method = "padim", from = ["relief.c2", "relief.c3"], channels = 20 }
+[decide]
+false_reject_rate = 0.2
+"#;
+
+/// Runs a command that must exit with 0.
+pub fn succeed(command: &mut Command) -> Output {
+    exit_with(command, 0)
+}
+
+/// Runs a command that must exit with `code`.
+pub fn exit_with(command: &mut Command, code: i32) -> Output {
+    let output = command.output().unwrap();
+    let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{command:?}\n{}\n{}", text(&output.stdout), text(&output.stderr));
+    output
+}
+
+/// Standard output as text.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Standard error as text.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Standard output as one JSON value a line.
+pub fn json_lines(output: &Output) -> Vec<serde_json::Value> {
+    stdout(output).lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
