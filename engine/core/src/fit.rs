@@ -21,6 +21,7 @@ use assay_inference::Engine;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -81,7 +82,7 @@ struct Fit<'a> {
     /// Fold of each training scan, 1..=folds.
     folds: Vec<usize>,
     n_folds: usize,
-    /// Inputs of the fitted step at hand: (step, input, scan).
+    /// Inputs of fitted steps: (step, input, scan * angles + angle).
     inputs: Store,
     /// Outputs of fitted steps and of score steps: (step, output, scan).
     outputs: Store,
@@ -188,23 +189,36 @@ impl Fit<'_> {
     fn load(&self, i: usize, only_scores: bool) -> Result<Prepared> {
         if only_scores {
             let id = self.training[i].id.clone();
-            return Ok(Prepared { id, native: self.natives[i], sensors: Vec::new(), part: None });
+            return Ok(Prepared { id, native: self.natives[i], sensors: Vec::new(), scored: None, shown: None });
         }
         prepare::load(self.recipe, &self.training[i], self.limits)
     }
 
-    /// Keeps the bound inputs of a fitted step for every training scan.
+    /// At how many angles a step learns each scan. A fuser learns from scores, which there are of scans as they are.
+    fn turns(&self, at: usize) -> usize {
+        if self.pipeline.graph.steps[at].is_fuser() { 1 } else { self.recipe.prepare.rotations }
+    }
+
+    /// Keeps the bound inputs of a fitted step for every training scan at every angle.
     fn keep_inputs(&mut self, at: usize) -> Result<()> {
         let step = &self.pipeline.graph.steps[at];
-        let wanted = self.wanted(at);
+        let (wanted, turns) = (self.wanted(at), self.turns(at));
         let what = format!("features for {}", step.name);
         let natives: Vec<std::sync::Mutex<(usize, usize)>> = self.natives.iter().map(|&n| std::sync::Mutex::new(n)).collect();
         self.for_each_scan(&what, |i| {
             let scan = self.load(i, step.is_fuser())?;
-            let outcome = self.pipeline.run(&scan, &wanted, &self.known(i)?, false)?;
-            let bound = self.pipeline.bind(at, &scan, &|s, o| outcome.get((s, o)).cloned())?;
-            for (input, (_, value)) in bound.iter().enumerate() {
-                self.inputs.put(at, input, i, &storable(value))?;
+            for turn in 0..turns {
+                // What is known is known of the scan as it is.
+                let (scan, known) = if turn == 0 {
+                    (Cow::Borrowed(&scan), self.known(i)?)
+                } else {
+                    (Cow::Owned(scan.turned(std::f64::consts::TAU * turn as f64 / turns as f64)), Known::new())
+                };
+                let outcome = self.pipeline.run(&scan, &wanted, &known, false)?;
+                let bound = self.pipeline.bind(at, &scan, &|s, o| outcome.get((s, o)).cloned())?;
+                for (input, (_, value)) in bound.iter().enumerate() {
+                    self.inputs.put(at, input, i * turns + turn, &storable(value))?;
+                }
             }
             *natives[i].lock().unwrap_or_else(std::sync::PoisonError::into_inner) = scan.native;
             Ok(())
@@ -259,43 +273,47 @@ impl Fit<'_> {
     fn drive(&self, at: usize, instance: &mut Instance, fold: usize, scans: &[usize]) -> Result<()> {
         let step = &self.pipeline.graph.steps[at];
         let fail = |f: Failure| self.pipeline.failure(self.recipe, step, f);
-        let what = if fold == 0 { format!("fit {}", step.name) } else { format!("fit {} without fold {fold}/{}", step.name, self.n_folds) };
+        let what = if fold == 0 { String::new() } else { format!("without fold {fold}/{}", self.n_folds) };
+        let turns = self.turns(at);
+        let n = scans.len() * turns;
         for pass in 0.. {
-            let begin = FitPass { pass, fold: fold as u32, folds: self.n_folds as u32, samples: scans.len(), resumed: false };
+            let begin = FitPass { pass, fold: fold as u32, folds: self.n_folds as u32, samples: n, resumed: false };
             instance.fit_begin(begin).map_err(fail)?;
-            for (n, &i) in scans.iter().enumerate() {
+            for k in 0..n {
                 if self.services.watch.cancelled() {
                     return Err(Error::Cancelled);
                 }
-                let inputs = self.kept_inputs(at, i)?;
+                let i = scans[k / turns];
+                let inputs = self.kept_inputs(at, i * turns + k % turns)?;
                 let bound: Vec<(usize, &Value)> = inputs.iter().map(|(p, v)| (*p, &**v)).collect();
-                instance.fit_add(&self.training[i].id, n, &bound).map_err(|f| {
+                instance.fit_add(&self.training[i].id, k, &bound).map_err(|f| {
                     let mut e = self.pipeline.failure(self.recipe, step, f);
                     if let Error::Step { scan, .. } = &mut e {
                         scan.clone_from(&self.training[i].id);
                     }
                     e
                 })?;
-                self.services.watch.progress(&what, (n + 1) as f64 / (scans.len() + 1) as f64, "");
+                self.services.watch.progress(&step.name, (k + 1) as f64 / (n + 1) as f64, &what);
             }
             if !instance.fit_end().map_err(fail)? {
                 break;
             }
         }
-        self.services.watch.progress(&what, 1.0, "");
+        self.services.watch.progress(&step.name, 1.0, &what);
         Ok(())
     }
 
-    fn kept_inputs(&self, at: usize, i: usize) -> Result<Vec<(usize, Arc<Value>)>> {
+    fn kept_inputs(&self, at: usize, key: usize) -> Result<Vec<(usize, Arc<Value>)>> {
         let inputs = &self.pipeline.graph.steps[at].inputs;
-        inputs.iter().enumerate().map(|(n, (port, _))| Ok((*port, Arc::new(self.inputs.get(at, n, i)?)))).collect()
+        inputs.iter().enumerate().map(|(n, (port, _))| Ok((*port, Arc::new(self.inputs.get(at, n, key)?)))).collect()
     }
 
     /// Scores kept inputs and keeps the outputs.
     fn score_kept(&self, at: usize, runner: &Runner, scans: &[usize]) -> Result<()> {
+        let turns = self.turns(at);
         self.services.pool.install(|| {
             scans.par_iter().try_for_each(|&i| {
-                let inputs = self.kept_inputs(at, i)?;
+                let inputs = self.kept_inputs(at, i * turns)?;
                 let scan = self.load(i, true)?;
                 let values = self.pipeline.score_step(at, runner, &scan, &inputs)?;
                 values.iter().enumerate().try_for_each(|(o, v)| self.outputs.put(at, o, i, v))
@@ -359,8 +377,7 @@ fn thresholds(
                 }
                 let scan = prepare::load(recipe, files, limits)?;
                 let outcome = pipeline.run(&scan, &[pipeline.graph.last], &Known::new(), false)?;
-                let missing = || Error::Request("the fused scores are missing".into());
-                let fused = pipeline.last_scores(&outcome).ok_or_else(missing)?;
+                let fused = pipeline.last_scores(&scan, &outcome)?;
                 let sigma = recipe.map.sigma * scan.native.0.min(scan.native.1) as f64;
                 let map = anomaly_map(&fused, scan.native, sigma, floor)?;
                 let n = done.fetch_add(1, Ordering::Relaxed) + 1;

@@ -140,7 +140,7 @@ impl Inspector {
             }
         }
         let drawing = Instant::now();
-        let fused = self.pipeline.last_scores(&outcome).ok_or_else(|| Error::Request("the fused scores are missing".into()))?;
+        let fused = self.pipeline.last_scores(&scan, &outcome)?;
         if let Some(grid) = fused.grid()
             && grid.valid.as_ref().is_some_and(|v| v.iter().all(|ok| !ok))
         {
@@ -216,7 +216,7 @@ fn blank(recipe: &Recipe, native: (usize, usize)) -> Prepared {
         };
         Arc::new(Value { content: crate::graph::content_of(s.kind), data, image_score: f64::NAN })
     });
-    Prepared { id: String::new(), native, sensors: sensors.collect(), part: None }
+    Prepared { id: String::new(), native, sensors: sensors.collect(), scored: None, shown: None }
 }
 
 /// What differs between the model's record and this machine.

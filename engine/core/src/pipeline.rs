@@ -4,8 +4,8 @@ use crate::calibrate::Scales;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Source, Step, Worker, content_of};
 use crate::plugin::{Failure, Instance, Services};
-use crate::prepare::{Prepared, part_on_grid, restrict};
-use crate::recipe::{Background, Recipe};
+use crate::prepare::{Prepared, on_cells, restrict};
+use crate::recipe::Recipe;
 use crate::steps::onnx_map;
 use crate::value::{Content, Data, Spec, Value};
 use assay_data::{Frame, Grid, Mask, SensorKind};
@@ -37,7 +37,6 @@ pub struct Pipeline {
     pub scales: Vec<Scales>,
     /// The native size the steps were planned for.
     pub native: (usize, usize),
-    background: Background,
     services: Services,
     seed: u64,
 }
@@ -69,7 +68,6 @@ impl Pipeline {
         let mut pipeline = Self {
             scales: vec![Scales::RAW; graph.steps.len()],
             native: example.native,
-            background: recipe.background(),
             services: services.clone(),
             seed: recipe.seed,
             runners: Vec::new(),
@@ -249,12 +247,11 @@ impl Pipeline {
                     }
                 }
             };
-            let value = match (&scan.part, &value.data) {
-                (Some(part), Data::Grid(grid))
-                    if step.is_detector() && self.background == Background::Features && value.content == Content::Features =>
-                {
-                    let mask = part_on_grid(part, grid.size())?;
-                    Arc::new(Value { data: Data::Grid(restrict(grid.clone(), &mask)), ..(*value).clone() })
+            let value = match (&scan.scored, &value.data) {
+                (Some(mask), Data::Grid(grid)) if step.is_detector() && value.content == Content::Features => {
+                    let mask = on_cells(mask, grid.size())?;
+                    let data = Data::Grid(restrict(grid.clone(), &mask));
+                    Arc::new(Value { content: value.content, data, image_score: value.image_score })
                 }
                 _ => value,
             };
@@ -308,10 +305,18 @@ impl Pipeline {
         Ok(())
     }
 
-    /// The fused scores as the map needs them: on the common scale unless they are a fuser's.
-    pub fn last_scores(&self, outcome: &Outcome) -> Option<Value> {
-        let value = outcome.get(self.graph.last)?;
-        Some(self.scales[self.graph.last.0].apply((**value).clone()))
+    /// The fused scores of a scan as the map shows them, on their scale.
+    ///
+    /// # Errors
+    /// [`Error::Request`] where they are missing.
+    pub fn last_scores(&self, scan: &Prepared, outcome: &Outcome) -> Result<Value> {
+        let missing = || Error::Request("the fused scores are missing".into());
+        let value = outcome.get(self.graph.last).ok_or_else(missing)?;
+        let mut value = self.scales[self.graph.last.0].apply((**value).clone());
+        if let (Some(mask), Data::Grid(grid)) = (&scan.shown, &value.data) {
+            value.data = Data::Grid(restrict(grid.clone(), &on_cells(mask, grid.size())?));
+        }
+        Ok(value)
     }
 }
 

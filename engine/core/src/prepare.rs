@@ -6,7 +6,7 @@ use crate::value::{Cloud, Content, Data, Value};
 use assay_data::prepare::dilate;
 use assay_data::prepare::resize::{MaskRule, mask as resize_mask};
 use assay_data::{Grid, Limits, Mask, Modality, ScanFiles};
-use ndarray::Array2;
+use ndarray::{Array2, Array3};
 use std::sync::Arc;
 
 /// A scan as the steps see it.
@@ -18,8 +18,10 @@ pub struct Prepared {
     pub native: (usize, usize),
     /// One value a sensor, in the recipe's order.
     pub sensors: Vec<Arc<Value>>,
-    /// The part with its margin, `native`; `None` where the background is not told apart.
-    pub part: Option<Mask>,
+    /// Pixels that detectors learn and score, native size; `None` = all.
+    pub scored: Option<Mask>,
+    /// Pixels that the map shows, native size; `None` = all.
+    pub shown: Option<Mask>,
 }
 
 /// Loads and prepares one scan.
@@ -42,6 +44,8 @@ pub fn load(recipe: &Recipe, files: &ScanFiles, limits: &Limits) -> Result<Prepa
         part = Some(dilate(&found.mask, margin));
     }
     let blank = if recipe.background() == Background::Input { part.as_ref() } else { None };
+    let only = |mode| if recipe.background() == mode { part.clone() } else { None };
+    let (scored, shown) = (only(Background::Features), only(Background::Map));
     let kinds: Vec<Content> = recipe.sensors.iter().map(|s| crate::graph::content_of(s.kind)).collect();
     let sensors = scan.modalities.into_iter().zip(kinds).map(|((_, modality), content)| {
         let data = match modality {
@@ -68,7 +72,7 @@ pub fn load(recipe: &Recipe, files: &ScanFiles, limits: &Limits) -> Result<Prepa
         Arc::new(Value { content, data, image_score: f64::NAN })
     });
     let sensors = sensors.collect();
-    Ok(Prepared { id: scan.id, native: scan.native, sensors, part })
+    Ok(Prepared { id: scan.id, native: scan.native, sensors, scored, shown })
 }
 
 /// The grid with every cell outside `mask` (of its size) invalid and 0.
@@ -86,17 +90,158 @@ pub fn restrict(mut grid: Grid, mask: &Mask) -> Grid {
     grid
 }
 
-/// The part's mask on a grid that covers the whole scan: a cell belongs to it where any of its pixels does.
+/// A native mask on a grid that covers the whole scan: a cell belongs to it where any of its pixels does.
 ///
 /// # Errors
 /// Where the size is empty.
-pub fn part_on_grid(part: &Mask, size: (usize, usize)) -> Result<Mask> {
-    Ok(resize_mask(part, size, MaskRule::Any)?)
+pub fn on_cells(mask: &Mask, size: (usize, usize)) -> Result<Mask> {
+    Ok(resize_mask(mask, size, MaskRule::Any)?)
+}
+
+impl Prepared {
+    /// The scan as the camera would see it turned by `angle` about its optical axis (radians, clockwise in the picture): for
+    /// fits on parts that lie at any angle. What was out of view is not learned. Light and shadows turn along, which a
+    /// fixed lamp's would not.
+    pub fn turned(&self, angle: f64) -> Self {
+        let (rows, cols) = self.native;
+        let (sin, cos) = angle.sin_cos();
+        let centre = ((rows as f64 - 1.0) / 2.0, (cols as f64 - 1.0) / 2.0);
+        // Where the turned picture's pixel was.
+        let from = |i: usize, j: usize| {
+            let (y, x) = (i as f64 - centre.0, j as f64 - centre.1);
+            (centre.0 - sin * x + cos * y, centre.1 + cos * x + sin * y)
+        };
+        let nearest = |i: usize, j: usize| {
+            let (y, x) = from(i, j);
+            let inside = y > -0.5 && x > -0.5 && y < rows as f64 - 0.5 && x < cols as f64 - 0.5;
+            inside.then(|| (y.round() as usize, x.round() as usize))
+        };
+        let turned_mask = |mask: Option<&Mask>| {
+            Mask::from_shape_fn(self.native, |(i, j)| nearest(i, j).is_some_and(|at| mask.is_none_or(|m| m[at])))
+        };
+        let sensors = self.sensors.iter().map(|value| {
+            let data = match &value.data {
+                Data::Image(image) => Data::Image(turned_image(image, &from)),
+                Data::Grid(grid) => {
+                    let mut turned = Grid { values: Array3::zeros(grid.values.dim()), valid: None, frame: grid.frame };
+                    let mut valid = Mask::from_elem(self.native, false);
+                    for ((i, j), ok) in valid.indexed_iter_mut() {
+                        let Some((y, x)) = nearest(i, j).filter(|&(y, x)| grid.is_valid(y, x)) else { continue };
+                        *ok = true;
+                        for (c, mut plane) in turned.values.outer_iter_mut().enumerate() {
+                            plane[(i, j)] = grid.values[(c, y, x)];
+                        }
+                        if grid.channels() == 3 {
+                            let (x, y) = (f64::from(turned.values[(0, i, j)]), f64::from(turned.values[(1, i, j)]));
+                            turned.values[(0, i, j)] = (cos * x - sin * y) as f32;
+                            turned.values[(1, i, j)] = (sin * x + cos * y) as f32;
+                        }
+                    }
+                    turned.valid = Some(valid);
+                    Data::Grid(turned)
+                }
+                Data::Cloud(cloud) => {
+                    let mut cloud = cloud.clone();
+                    for mut p in cloud.positions.rows_mut() {
+                        let (x, y) = (f64::from(p[0]), f64::from(p[1]));
+                        (p[0], p[1]) = ((cos * x - sin * y) as f32, (sin * x + cos * y) as f32);
+                    }
+                    Data::Cloud(cloud)
+                }
+            };
+            Arc::new(Value { content: value.content, data, image_score: value.image_score })
+        });
+        Self {
+            id: self.id.clone(),
+            native: self.native,
+            sensors: sensors.collect(),
+            scored: Some(turned_mask(self.scored.as_ref())),
+            shown: self.shown.as_ref().map(|m| turned_mask(Some(m))),
+        }
+    }
+}
+
+/// An image sampled bilinearly at `from(i, j)`, black beyond its borders.
+fn turned_image(image: &Array3<u8>, from: &dyn Fn(usize, usize) -> (f64, f64)) -> Array3<u8> {
+    let (rows, cols, channels) = image.dim();
+    let mut out = Array3::<u8>::zeros(image.dim());
+    for i in 0..rows {
+        for j in 0..cols {
+            let (y, x) = from(i, j);
+            if y <= -0.5 || x <= -0.5 || y >= rows as f64 - 0.5 || x >= cols as f64 - 0.5 {
+                continue;
+            }
+            let (y, x) = (y.clamp(0.0, (rows - 1) as f64), x.clamp(0.0, (cols - 1) as f64));
+            let (y0, x0) = (y as usize, x as usize);
+            let (y1, x1) = ((y0 + 1).min(rows - 1), (x0 + 1).min(cols - 1));
+            let (fy, fx) = (y.fract() as f32, x.fract() as f32);
+            for c in 0..channels {
+                let at = |y: usize, x: usize| f32::from(image[(y, x, c)]);
+                let top = at(y0, x0) * (1.0 - fx) + at(y0, x1) * fx;
+                let bottom = at(y1, x0) * (1.0 - fx) + at(y1, x1) * fx;
+                out[(i, j, c)] = (top * (1.0 - fy) + bottom * fy).round() as u8;
+            }
+        }
+    }
+    out
 }
 
 impl Recipe {
     /// What happens to the background: as written, else `features` where a height sensor can tell it apart.
     pub fn background(&self) -> Background {
         if self.height_sensor().is_none() { Background::Off } else { self.prepare.background }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assay_data::Frame;
+    use std::f64::consts::{FRAC_PI_2, TAU};
+
+    fn scan() -> Prepared {
+        let image = Array3::from_shape_fn((5, 5, 3), |(i, j, c)| (i * 40 + j * 8 + c) as u8);
+        let mut points = Array3::from_shape_fn((3, 5, 5), |(c, i, j)| [j as f32 - 2.0, i as f32 - 2.0, 7.0][c]);
+        points[(2, 2, 2)] = 9.0;
+        let value = |content, data| Arc::new(Value { content, data, image_score: f64::NAN });
+        let grid = Grid { values: points, valid: None, frame: Frame::NATIVE };
+        let sensors = vec![value(Content::Rgb, Data::Image(image)), value(Content::Xyz, Data::Grid(grid))];
+        Prepared { id: "a".into(), native: (5, 5), sensors, scored: None, shown: None }
+    }
+
+    fn parts(p: &Prepared) -> (Array3<u8>, Grid) {
+        match (&p.sensors[0].data, &p.sensors[1].data) {
+            (Data::Image(i), Data::Grid(g)) => (i.clone(), g.clone()),
+            _ => panic!("an image and a grid"),
+        }
+    }
+
+    #[test]
+    fn a_quarter_turn_moves_pixels_and_turns_coordinates_with_them() {
+        let before = scan();
+        let (image, _) = parts(&before);
+        let (turned, points) = parts(&before.turned(FRAC_PI_2));
+        for i in 0..5 {
+            for j in 0..5 {
+                // Clockwise: what was at the top is at the right.
+                assert_eq!(turned[(j, 4 - i, 1)], image[(i, j, 1)]);
+                // The point still lies where its pixel is.
+                let at = [points.values[(0, i, j)], points.values[(1, i, j)]];
+                assert!((at[0] - (j as f32 - 2.0)).abs() < 1e-5 && (at[1] - (i as f32 - 2.0)).abs() < 1e-5, "{at:?}");
+            }
+        }
+        assert_eq!(points.values[(2, 2, 2)], 9.0);
+    }
+
+    #[test]
+    fn a_whole_turn_changes_nothing_and_half_a_quarter_hides_the_corners() {
+        let before = scan();
+        let (image, _) = parts(&before);
+        assert_eq!(parts(&before.turned(TAU)).0, image);
+        let turned = before.turned(FRAC_PI_2 / 2.0);
+        let scored = turned.scored.as_ref().unwrap();
+        assert!(!scored[(0, 0)] && !scored[(4, 4)] && scored[(2, 2)]);
+        let (_, points) = parts(&turned);
+        assert!(!points.is_valid(0, 0) && points.values[(2, 0, 0)] == 0.0);
     }
 }

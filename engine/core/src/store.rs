@@ -79,9 +79,16 @@ fn write(file: &mut File, at: u64, value: &Value) -> std::io::Result<u64> {
             let f = g.frame;
             put(&mut out, &[flag(false, g.valid.is_some()), c as u64, h as u64, w as u64])?;
             put(&mut out, &[f.offset_x, f.offset_y, f.stride_x, f.stride_y].map(f64::to_bits))?;
-            floats(&mut out, &g.values.iter().copied().collect::<Vec<f32>>())?;
-            if let Some(mask) = &g.valid {
-                out.write_all(&mask.iter().map(|&b| u8::from(b)).collect::<Vec<u8>>())?;
+            match &g.valid {
+                None => floats(&mut out, &g.values.iter().copied().collect::<Vec<f32>>())?,
+                Some(mask) => {
+                    // Invalid cells are 0: only the valid ones are kept.
+                    out.write_all(&mask.iter().map(|&b| u8::from(b)).collect::<Vec<u8>>())?;
+                    for plane in g.values.outer_iter() {
+                        let kept = plane.iter().zip(mask).filter(|(_, ok)| **ok).map(|(v, _)| *v);
+                        floats(&mut out, &kept.collect::<Vec<f32>>())?;
+                    }
+                }
             }
         }
         Data::Cloud(c) => {
@@ -126,11 +133,18 @@ fn read(file: &mut File, at: u64) -> std::io::Result<Value> {
             *f = f64::from_bits(word(&mut input)?);
         }
         let [offset_x, offset_y, stride_x, stride_y] = frame;
-        let values = Array3::from_shape_vec((c, h, w), floats(&mut input, c * h * w)?).map_err(broken)?;
-        let valid = if flags & MASKED == 0 {
-            None
+        let (values, valid) = if flags & MASKED == 0 {
+            (Array3::from_shape_vec((c, h, w), floats(&mut input, c * h * w)?).map_err(broken)?, None)
         } else {
-            Some(Mask::from_shape_vec((h, w), mask(&mut input, h * w)?).map_err(broken)?)
+            let valid = Mask::from_shape_vec((h, w), mask(&mut input, h * w)?).map_err(broken)?;
+            let cells: Vec<usize> = valid.iter().enumerate().filter(|(_, ok)| **ok).map(|(i, _)| i).collect();
+            let mut values = vec![0f32; c * h * w];
+            for plane in values.chunks_exact_mut((h * w).max(1)) {
+                for (&cell, v) in cells.iter().zip(floats(&mut input, cells.len())?) {
+                    plane[cell] = v;
+                }
+            }
+            (Array3::from_shape_vec((c, h, w), values).map_err(broken)?, Some(valid))
         };
         Data::Grid(Grid { values, valid, frame: Frame { offset_x, offset_y, stride_x, stride_y } })
     } else {
@@ -154,8 +168,8 @@ mod tests {
         let grid = |v: f32| Value {
             content: Content::Scores,
             data: Data::Grid(Grid {
-                values: Array3::from_elem((1, 2, 3), v),
-                valid: Some(Mask::from_elem((2, 3), v > 1.0)),
+                values: Array3::from_shape_fn((2, 2, 3), |(c, i, j)| if j == 1 { 0.0 } else { v + (c + i) as f32 }),
+                valid: Some(Mask::from_shape_fn((2, 3), |(_, j)| j != 1)),
                 frame: Frame { offset_x: 0.5, offset_y: -1.0, stride_x: 4.0, stride_y: 2.0 },
             }),
             image_score: f64::from(v),

@@ -268,7 +268,8 @@ mod tests {
         decode::write_png_rgb(&colour, &Array3::zeros((3, 4, 3))).unwrap();
         image::ImageBuffer::<image::Luma<u16>, _>::from_pixel(4, 3, image::Luma([500])).save(&depth).unwrap();
         let sensors = [sensor("depth", SensorKind::Depth), sensor("colour", SensorKind::Rgb)];
-        let scan = load(&files(&[("colour", &colour), ("depth", &depth)]), &sensors, &Limits::default()).unwrap();
+        let scan =
+            load(&files(&[("colour", &colour), ("depth", &depth)]), &sensors, &Limits::default()).unwrap();
         assert_eq!(scan.native, (3, 4));
         assert_eq!(scan.modalities.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["depth", "colour"]);
         let Some(Modality::Organised(grid)) = scan.modality("depth") else { panic!("depth is a grid") };

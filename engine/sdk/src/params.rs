@@ -100,13 +100,13 @@ impl ParamInfo {
     }
 
     /// Sets the least value.
-    pub fn min(self, min: f64) -> Self {
-        Self { min, ..self }
+    pub fn min(self, min: impl Into<f64>) -> Self {
+        Self { min: min.into(), ..self }
     }
 
     /// Sets the greatest value.
-    pub fn max(self, max: f64) -> Self {
-        Self { max, ..self }
+    pub fn max(self, max: impl Into<f64>) -> Self {
+        Self { max: max.into(), ..self }
     }
 
     /// Sets the unit.

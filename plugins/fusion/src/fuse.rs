@@ -55,8 +55,9 @@ fn plan(inputs: &[Spec]) -> Result<Vec<OutputSpec>> {
     Ok(vec![OutputSpec::grid_like(first, 1)])
 }
 
-/// Combines the valid scores of each cell with `combine(accumulated, input index, score)`, starting at `start`, and the
-/// image scores in the same way. A cell that no input has measured stays 0 and invalid.
+/// Combines the valid scores of each cell with `combine(accumulated, input index, score)`, starting at `start`. A cell that
+/// no input has measured stays 0 and invalid. The image score is the greatest fused cell: what several looks find at one
+/// place counts together, what they find at different places does not.
 fn fuse(
     sample: &Sample<'_>,
     out: &mut Outputs<'_>,
@@ -66,7 +67,7 @@ fn fuse(
     let grids: Vec<GridView<'_>> = sample.grids()?;
     let scores = out.grid(0)?;
     let valid = out.grid_valid(0)?;
-    for (cell, (score, valid)) in scores.iter_mut().zip(valid).enumerate() {
+    for (cell, (score, valid)) in scores.iter_mut().zip(valid.iter_mut()).enumerate() {
         let mut sum = start;
         for (i, grid) in grids.iter().enumerate().filter(|(_, g)| g.is_valid(cell)) {
             sum = combine(sum, i, grid.values[cell]);
@@ -74,7 +75,8 @@ fn fuse(
         }
         *score = if *valid == 1 { sum } else { 0.0 };
     }
-    let image = sample.inputs.iter().enumerate().fold(start, |s, (i, v)| combine(s, i, v.image_score as f32));
+    let valid = scores.iter().zip(valid.iter()).filter(|(_, ok)| **ok == 1).map(|(s, _)| *s);
+    let image = valid.reduce(f32::max).ok_or_else(|| Error::input("scores", "no input has a valid cell"))?;
     out.image_score(0, f64::from(image))
 }
 
@@ -178,7 +180,7 @@ mod tests {
         let fused = run::<Sum>(&[]);
         assert_eq!(fused.values, [6.0, 2.0, 0.0]);
         assert_eq!(fused.valid.unwrap(), [1, 1, 0]);
-        assert_eq!(fused.image_score, 7.0);
+        assert_eq!(fused.image_score, 6.0);
     }
 
     #[test]
@@ -190,7 +192,7 @@ mod tests {
     #[test]
     fn weights_follow_the_order_of_the_inputs() {
         let fused = run::<Weighted>(&[("weights", ParamValue::FloatList(vec![2.0, -1.0]))]);
-        assert_eq!((fused.values, fused.image_score), (vec![-3.0, 4.0, 0.0], -1.0));
+        assert_eq!((fused.values, fused.image_score), (vec![-3.0, 4.0, 0.0], 4.0));
     }
 
     #[test]

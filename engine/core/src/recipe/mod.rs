@@ -62,10 +62,10 @@ pub enum Background {
 pub struct Prepare {
     /// What happens to the background.
     pub background: Background,
-    /// Whether `background` was written in the recipe (otherwise it is off where there is no xyz sensor).
-    pub background_given: bool,
     /// How far beyond the part's outline still counts as part, as a share of the scan's shorter side.
     pub margin: f64,
+    /// Each training scan is learned at this many angles; 1 = as it is. For parts that lie at any angle.
+    pub rotations: usize,
     /// The plane and the clustering.
     pub plane: PlaneRemoval,
 }
@@ -271,8 +271,8 @@ fn prepare<'a>(source: Source<'a>, top: &mut Reader<'a>, seed: u64) -> Result<Pr
     let d = PlaneRemoval::default();
     let prepare = Prepare {
         background: mode.map_or(Background::Features, |i| modes[i]),
-        background_given: mode.is_some(),
         margin: r.number("margin", 0.0, 1.0)?.unwrap_or(0.05),
+        rotations: r.int("rotations", 1, 360)?.unwrap_or(1) as usize,
         plane: PlaneRemoval {
             border: r.int("border", 1, 1000)?.map_or(d.border, |v| v as usize),
             plane_distance: r.number("plane_distance", 1e-9, 1e6)?.unwrap_or(d.plane_distance),

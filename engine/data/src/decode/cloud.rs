@@ -107,7 +107,9 @@ fn ascii_vertices<'a>(
     }
     (0..vertex.count)
         .map(|k| {
-            let bad = || DataError::malformed(path, format!("vertex {k} of {} is not a row of numbers", vertex.count));
+            let bad = || {
+                DataError::malformed(path, format!("vertex {k} of {} is not a row of numbers", vertex.count))
+            };
             let row = lines.next().and_then(|line| str::from_utf8(line).ok()).ok_or_else(bad)?;
             let mut numbers = row.split_ascii_whitespace();
             let mut read = Vertex::new();

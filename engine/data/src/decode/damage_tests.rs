@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
-use ::tiff::encoder::{Compression, TiffEncoder, colortype::RGB32Float};
 use super::*;
 use crate::shared_scans;
+use ::tiff::encoder::{Compression, TiffEncoder, colortype::RGB32Float};
 
 const SMALL: Limits = Limits { max_pixels: 1 << 20, max_file_bytes: 1 << 24, max_points: 1 << 16 };
 

@@ -58,12 +58,18 @@ pub(super) fn raster(
         ));
     }
     if decoder.find_tag_unsigned(Tag::PhotometricInterpretation).map_err(failed)? == Some(WHITE_IS_ZERO) {
-        return Err(DataError::unsupported(path, "the TIFF says that zero is white; measurements have no colour"));
+        return Err(DataError::unsupported(
+            path,
+            "the TIFF says that zero is white; measurements have no colour",
+        ));
     }
     // The decoder panics on these.
     let separate = decoder.find_tag_unsigned(Tag::PlanarConfiguration).map_err(failed)? == Some(SEPARATE);
     if separate && decoder.get_chunk_type() == ChunkType::Tile {
-        return Err(DataError::unsupported(path, "the TIFF has tiles of separate planes; store it interleaved"));
+        return Err(DataError::unsupported(
+            path,
+            "the TIFF has tiles of separate planes; store it interleaved",
+        ));
     }
     let samples = rows * columns * channels;
     let mut tiff_limits = tiff::decoder::Limits::default();
@@ -76,7 +82,8 @@ pub(super) fn raster(
     let raster = Raster { rows, columns, channels, planar: layout.planes > 1, samples: result };
     // The decoder may answer only the first plane of a planar image.
     if raster.len() != samples || (raster.planar && layout.planes != channels) {
-        let cause = format!("{} of {samples} samples could be read; store the TIFF interleaved", raster.len());
+        let cause =
+            format!("{} of {samples} samples could be read; store the TIFF interleaved", raster.len());
         return Err(DataError::unsupported(path, cause));
     }
     Ok(raster)
@@ -137,7 +144,8 @@ impl Raster {
             DecodingResult::F32(v) => above(v),
             DecodingResult::F64(v) => above(v),
         };
-        crate::Mask::from_shape_vec((self.rows, self.columns), cells).map_err(|e| DataError::malformed(path, e))
+        crate::Mask::from_shape_vec((self.rows, self.columns), cells)
+            .map_err(|e| DataError::malformed(path, e))
     }
 
     fn arranged<T: Copy>(
@@ -159,6 +167,7 @@ impl Raster {
                 }
             }
         }
-        Array3::from_shape_vec((c, self.rows, self.columns), planes).map_err(|e| DataError::malformed(path, e))
+        Array3::from_shape_vec((c, self.rows, self.columns), planes)
+            .map_err(|e| DataError::malformed(path, e))
     }
 }

@@ -38,7 +38,10 @@ pub fn depth(path: &Path, metres: f64, limits: &Limits) -> Result<Grid, DataErro
 
 fn png_depth(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Array3<f32>, DataError> {
     let ::image::DynamicImage::ImageLuma16(pixels) = image::dynamic(path, bytes, limits)? else {
-        return Err(DataError::unsupported(path, "depth is read from 16-bit grey PNG or single-channel TIFF"));
+        return Err(DataError::unsupported(
+            path,
+            "depth is read from 16-bit grey PNG or single-channel TIFF",
+        ));
     };
     let (columns, rows) = pixels.dimensions();
     let values = pixels.into_raw().into_iter().map(f32::from).collect();

@@ -74,7 +74,8 @@ impl Pattern {
         let parent = folder.join(&self.head);
         for name in names_in(&parent)? {
             if self.tail.as_os_str().is_empty() {
-                self.id_of_file(&name).map(|id| found.push(Match { id: id.into(), path: parent.join(&name) }));
+                let id = self.id_of_file(&name).map(str::to_owned);
+                found.extend(id.map(|id| Match { id, path: parent.join(&name) }));
             } else if let Some(id) = self.strip(&name) {
                 for path in self.tails(&parent.join(&name))? {
                     found.push(Match { id: id.into(), path });

@@ -45,12 +45,8 @@ const MVTEC3D: &[&str] = &[
     "test/good/gt/003.png",
 ];
 
-const MVTEC_AD: &[&str] = &[
-    "train/good/a.png",
-    "test/good/a.png",
-    "test/crack/b.png",
-    "ground_truth/crack/b_mask.png",
-];
+const MVTEC_AD: &[&str] =
+    &["train/good/a.png", "test/good/a.png", "test/crack/b.png", "ground_truth/crack/b_mask.png"];
 
 #[test]
 fn mvtec_3d_ad_is_found_by_looking() {
@@ -138,7 +134,15 @@ fn a_path_means_a_scan_a_folder_of_scans_or_a_data_set() {
 
 #[test]
 fn maps_pair_with_masks_from_either_folder_level() {
-    let data = tree(&MVTEC3D.iter().map(|file| format!("rope/{file}")).collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>());
+    let data = tree(
+        &MVTEC3D
+            .iter()
+            .map(|file| format!("rope/{file}"))
+            .collect::<Vec<_>>()
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>(),
+    );
     let maps = tree(&["rope/test/bent/003.tiff", "rope/test/good/003.tif"]);
     let all = maps_with_masks(maps.path(), data.path()).unwrap();
     assert_eq!((all.len(), all[0].object.as_str()), (1, "rope"));

@@ -45,7 +45,8 @@ impl<'a> Linkage<'a> {
             for axis in 0..3 {
                 let voxel = ((p[axis] - lowest[axis]) / side).floor();
                 if voxel >= AXIS_VOXELS {
-                    let cause = format!("points lie more than {AXIS_VOXELS} x {side} m apart; check the unit");
+                    let cause =
+                        format!("points lie more than {AXIS_VOXELS} x {side} m apart; check the unit");
                     return Err(DataError::bad_argument("background", cause));
                 }
                 // Away from the edge, so that a neighbour's key never borrows from the next axis.
@@ -140,12 +141,14 @@ impl<'a> Linkage<'a> {
             *count += self.members(voxel).len();
             *first = self.members(voxel).iter().fold(*first, |first, &k| first.min(k));
         }
-        let of = |component: usize| (0..self.keys.len()).filter(move |&v| self.component[v] as usize == component);
+        let of =
+            |component: usize| (0..self.keys.len()).filter(move |&v| self.component[v] as usize == component);
         let Some(largest) = (0..sizes.len()).max_by_key(|&c| (sizes[c].0, Reverse(sizes[c].1))) else {
             return Vec::new();
         };
         let body: Vec<_> = of(largest).collect();
-        let touches = |v: usize| body.iter().any(|&b| self.may_be_near(v, b, reach) && self.near(v, b, reach));
+        let touches =
+            |v: usize| body.iter().any(|&b| self.may_be_near(v, b, reach) && self.near(v, b, reach));
         let pieces = (0..sizes.len()).filter(|&c| c != largest && sizes[c].0 >= least.max(1));
         let mut kept: Vec<usize> = Vec::new();
         for piece in pieces.filter(|&c| of(c).any(touches)) {
@@ -179,7 +182,9 @@ mod tests {
             }
         }
         let size = |c: usize| component.iter().filter(|&&d| d == c).count();
-        let Some(largest) = (0..points.len()).max_by_key(|&c| (size(c), Reverse(c))) else { return Vec::new() };
+        let Some(largest) = (0..points.len()).max_by_key(|&c| (size(c), Reverse(c))) else {
+            return Vec::new();
+        };
         let reaches = |c: usize| {
             let of = |c: usize| (0..points.len()).filter(|&k| component[k] == c).collect::<Vec<_>>();
             of(c).iter().any(|&k| of(largest).iter().any(|&l| distance(points[k], points[l]) < reach))

@@ -78,7 +78,9 @@ impl Foreground {
         }
         let mut values = grid.values.clone();
         for mut plane in values.outer_iter_mut() {
-            ndarray::Zip::from(&mut plane).and(&self.mask).for_each(|v, &part| *v = if part { *v } else { 0.0 });
+            ndarray::Zip::from(&mut plane)
+                .and(&self.mask)
+                .for_each(|v, &part| *v = if part { *v } else { 0.0 });
         }
         let valid = Mask::from_shape_fn(grid.size(), |(i, j)| self.mask[(i, j)] && grid.is_valid(i, j));
         Ok(Grid { values, valid: Some(valid), frame: grid.frame })
@@ -137,9 +139,9 @@ impl Background {
         if points.channels() != 3 {
             return bad(format!("a grid of {} channels; it needs x, y, z", points.channels()));
         }
+        let positive = |d: f64| d.is_finite() && d > 0.0;
         let distances = [self.plane_distance, self.removal_distance, self.link_distance];
-        let usable = distances.iter().all(|d| d.is_finite() && *d > 0.0);
-        if !usable || !(self.piece_reach.is_finite() && self.piece_reach >= 0.0) {
+        if !distances.into_iter().all(positive) || (self.piece_reach != 0.0 && !positive(self.piece_reach)) {
             return bad("distances must be positive and finite (piece_reach may be 0), in metres".into());
         }
         if self.sample_points < 3 || !(0.0..=1.0).contains(&self.least_share) {
@@ -151,9 +153,8 @@ impl Background {
 
 /// Calls `visit(row, column, point)` for each valid point, row by row.
 fn for_each_valid(points: &Grid, mut visit: impl FnMut(usize, usize, [f64; 3])) {
-    let (x, y, z) = (0, 1, 2);
     let plane = |c| points.values.index_axis(ndarray::Axis(0), c);
-    let (x, y, z) = (plane(x), plane(y), plane(z));
+    let (x, y, z) = (plane(0), plane(1), plane(2));
     let (rows, columns) = points.size();
     for i in 0..rows {
         for j in 0..columns {

@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_bits() {
-        let points: Vec<_> = (0..300).map(|k| [f64::from(k % 17), f64::from(k % 23), 0.001 * f64::from(k % 7)]).collect();
+        let points: Vec<_> =
+            (0..300).map(|k| [f64::from(k % 17), f64::from(k % 23), 0.001 * f64::from(k % 7)]).collect();
         let plane = || ransac(&mut points.clone(), &Background { seed: 7, ..Default::default() });
         assert_eq!(plane(), plane());
     }

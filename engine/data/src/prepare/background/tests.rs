@@ -60,7 +60,8 @@ fn without_a_plane_in_view_nothing_is_removed() {
         let (y, x) = (i as f64 - 150.0, j as f64 - 150.0);
         Some(4e-3 * (x * x + y * y) / 300.0)
     };
-    let found = Background { plane_distance: 0.0005, ..Default::default() }.remove(&scene((300, 300), bowl)).unwrap();
+    let found =
+        Background { plane_distance: 0.0005, ..Default::default() }.remove(&scene((300, 300), bowl)).unwrap();
     assert_eq!(found.plane, None);
 }
 
@@ -106,7 +107,12 @@ fn cutting_out_leaves_the_part_alone_valid() {
     let found = Background::default().remove(&points).unwrap();
     let part = found.cut_out(&points).unwrap();
     assert_eq!(part.valid.as_ref(), Some(&found.mask));
-    assert!(part.values.index_axis(ndarray::Axis(0), 2).indexed_iter().all(|(at, &z)| (z != 0.0) == found.mask[at]));
+    assert!(
+        part.values
+            .index_axis(ndarray::Axis(0), 2)
+            .indexed_iter()
+            .all(|(at, &z)| (z != 0.0) == found.mask[at])
+    );
 }
 
 #[test]

@@ -153,7 +153,8 @@ mod tests {
     fn half_covered_is_valid_and_less_is_not() {
         let mut valid = Mask::from_elem((4, 8), true);
         valid.slice_mut(ndarray::s![.., 4..]).fill(false);
-        let source = Grid { values: Array3::from_elem((3, 4, 8), 2.0), valid: Some(valid), frame: Frame::NATIVE };
+        let source =
+            Grid { values: Array3::from_elem((3, 4, 8), 2.0), valid: Some(valid), frame: Frame::NATIVE };
         let resized = grid(&source, (1, 1)).unwrap();
         assert_eq!((resized.valid, resized.values[(0, 0, 0)]), (None, 2.0));
         let resized = grid(&source, (2, 4)).unwrap();

@@ -20,7 +20,12 @@ pub fn image(pixels: &Array3<u8>, size: (usize, usize)) -> Result<Array3<u8>, Da
     let kind = match channels {
         1 => PixelType::U8,
         3 => PixelType::U8x3,
-        _ => return Err(DataError::bad_argument("resize", format!("{channels} channels; an image has 1 or 3"))),
+        _ => {
+            return Err(DataError::bad_argument(
+                "resize",
+                format!("{channels} channels; an image has 1 or 3"),
+            ));
+        }
     };
     if (rows, columns) == size {
         return Ok(pixels.clone());
@@ -83,8 +88,7 @@ fn convolve(
     let failed = |cause: &dyn ToString| DataError::bad_argument("resize", cause.to_string());
     // Sides are at most MAX_SIDE.
     let source = ImageRef::new(from.1 as u32, from.0 as u32, source, kind).map_err(|e| failed(&e))?;
-    let mut target =
-        Image::from_slice_u8(to.1 as u32, to.0 as u32, target, kind).map_err(|e| failed(&e))?;
+    let mut target = Image::from_slice_u8(to.1 as u32, to.0 as u32, target, kind).map_err(|e| failed(&e))?;
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false);
     Resizer::new().resize(&source, &mut target, &options).map_err(|e| failed(&e))
 }
@@ -121,7 +125,8 @@ mod tests {
         let (channels, rows, columns) = values.dim();
         let (down, across) = (weights(rows, size.0), weights(columns, size.1));
         Array3::from_shape_fn((channels, size.0, size.1), |(c, i, j)| {
-            let row = |k: usize| across[j].iter().map(|(l, w)| w * f64::from(values[(c, k, *l)])).sum::<f64>();
+            let row =
+                |k: usize| across[j].iter().map(|(l, w)| w * f64::from(values[(c, k, *l)])).sum::<f64>();
             down[i].iter().map(|(k, w)| w * row(*k)).sum()
         })
     }
@@ -160,7 +165,10 @@ mod tests {
     fn sizes_and_channels_out_of_range_are_refused() {
         let pixels = Array3::zeros((4, 4, 3));
         assert!(matches!(image(&pixels, (0, 4)), Err(DataError::BadArgument { .. })));
-        assert!(matches!(image(&pixels, (4, super::super::MAX_SIDE + 1)), Err(DataError::BadArgument { .. })));
+        assert!(matches!(
+            image(&pixels, (4, super::super::MAX_SIDE + 1)),
+            Err(DataError::BadArgument { .. })
+        ));
         assert!(matches!(image(&Array3::zeros((4, 4, 2)), (2, 2)), Err(DataError::BadArgument { .. })));
         assert!(matches!(image(&Array3::zeros((0, 4, 3)), (2, 2)), Err(DataError::BadArgument { .. })));
     }
