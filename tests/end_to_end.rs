@@ -1,4 +1,11 @@
 //! The built program from scans to verdicts, on the synthetic category.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
 
 mod support;
 
@@ -13,17 +20,37 @@ fn a_recipe_is_fitted_evaluated_and_its_maps_score_the_same_by_the_official_metr
     let maps = category.path("maps");
     let report = category.path("report");
     let output = succeed(
-        assay().arg("eval").arg(&model).arg("--data").arg(category.scans()).arg("--json").arg("--maps").arg(&maps).arg("--report").arg(&report),
+        assay()
+            .arg("eval")
+            .arg(&model)
+            .arg("--data")
+            .arg(category.scans())
+            .arg("--json")
+            .arg("--maps")
+            .arg(&maps)
+            .arg("--report")
+            .arg(&report),
     );
     let eval = &json_lines(&output)[0];
     for key in [
-        "image_auroc", "image_auroc_map_max", "pixel_auroc", "au_pro_30", "au_pro_10", "au_pro_05", "au_pro_01", "f1_max",
-        "false_reject_rate", "escape_rate",
+        "image_auroc",
+        "image_auroc_map_max",
+        "pixel_auroc",
+        "au_pro_30",
+        "au_pro_10",
+        "au_pro_05",
+        "au_pro_01",
+        "f1_max",
+        "false_reject_rate",
+        "escape_rate",
     ] {
         let value = eval[key].as_f64().unwrap_or_else(|| panic!("{key}: {}", eval[key]));
         assert!((0.0..=1.0).contains(&value), "{key} = {value}");
     }
-    assert_eq!((eval["n_good"].as_u64(), eval["n_defect"].as_u64(), eval["n_invalid"].as_u64()), (Some(3), Some(8), Some(0)));
+    assert_eq!(
+        (eval["n_good"].as_u64(), eval["n_defect"].as_u64(), eval["n_invalid"].as_u64()),
+        (Some(3), Some(8), Some(0))
+    );
     assert!(eval["ms_per_scan"]["p50"].as_f64().unwrap() > 0.0);
     let kinds: BTreeSet<&str> = eval["by_defect"].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(kinds, BTreeSet::from(["bump", "dent", "hole", "stain"]));
@@ -31,12 +58,17 @@ fn a_recipe_is_fitted_evaluated_and_its_maps_score_the_same_by_the_official_metr
     assert!(eval["image_auroc"].as_f64().unwrap() > 0.8, "{eval}");
     assert!(eval["au_pro_30"].as_f64().unwrap() > 0.7, "{eval}");
 
-    let output = succeed(assay().args(["metrics", "--json", "--data"]).arg(category.scans()).arg("--maps").arg(&maps));
+    let output =
+        succeed(assay().args(["metrics", "--json", "--data"]).arg(category.scans()).arg("--maps").arg(&maps));
     let metrics = &json_lines(&output)[0];
     let part = &metrics["objects"]["part"];
     for (ours, official) in [
-        ("image_auroc_map_max", "image_auroc"), ("pixel_auroc", "pixel_auroc"), ("au_pro_30", "au_pro_30"), ("au_pro_10", "au_pro_10"),
-        ("au_pro_05", "au_pro_05"), ("au_pro_01", "au_pro_01"),
+        ("image_auroc_map_max", "image_auroc"),
+        ("pixel_auroc", "pixel_auroc"),
+        ("au_pro_30", "au_pro_30"),
+        ("au_pro_10", "au_pro_10"),
+        ("au_pro_05", "au_pro_05"),
+        ("au_pro_01", "au_pro_01"),
     ] {
         let (a, b) = (eval[ours].as_f64().unwrap(), part[official].as_f64().unwrap());
         assert!((a - b).abs() < 1e-9, "{ours}: {a} {b}");
@@ -54,7 +86,14 @@ fn score_writes_one_line_a_scan_and_says_ng_by_its_exit_status() {
     let model = category.fit("part.assay", &[]);
     let (maps, pictures) = (category.path("maps"), category.path("pictures"));
     let output = exit_with(
-        assay().arg("score").arg(&model).arg(category.scans().join("test/hole")).arg("--maps").arg(&maps).arg("--pictures").arg(&pictures),
+        assay()
+            .arg("score")
+            .arg(&model)
+            .arg(category.scans().join("test/hole"))
+            .arg("--maps")
+            .arg(&maps)
+            .arg("--pictures")
+            .arg(&pictures),
         1,
     );
     let lines = json_lines(&output);
@@ -87,7 +126,14 @@ fn fits_and_scores_are_equal_byte_for_byte_at_any_number_of_threads() {
         .map(|n| {
             let folder = category.path(&format!("maps{n}"));
             let scans = category.scans().join("test/dent");
-            let code = assay().arg("score").arg(&models[0]).arg(scans).arg("--maps").arg(&folder).args(["--threads", n]).status();
+            let code = assay()
+                .arg("score")
+                .arg(&models[0])
+                .arg(scans)
+                .arg("--maps")
+                .arg(&folder)
+                .args(["--threads", n])
+                .status();
             assert!(matches!(code.unwrap().code(), Some(0 | 1)));
             files_under(&folder).iter().map(|f| std::fs::read(f).unwrap()).collect()
         })
@@ -113,7 +159,11 @@ fn a_scan_that_cannot_be_read_is_one_invalid_line_and_the_rest_is_scored() {
     let lines = json_lines(&output);
     assert_eq!(lines.len(), 3);
     assert_eq!(lines.iter().filter(|l| l["verdict"] == "invalid").count(), 1);
-    assert!(lines[1]["error"].as_str().unwrap().contains("001.png") && lines[1].get("score").is_none(), "{}", lines[1]);
+    assert!(
+        lines[1]["error"].as_str().unwrap().contains("001.png") && lines[1].get("score").is_none(),
+        "{}",
+        lines[1]
+    );
     assert!(stderr(&output).contains("001.png"));
 }
 
@@ -141,7 +191,13 @@ fn a_failed_fit_leaves_no_model_behind() {
     std::fs::write(category.scans().join("train/good/xyz/003.tiff"), b"cut").unwrap();
     let model = category.path("part.assay");
     let mut command = assay();
-    command.arg("fit").arg(category.path("recipe.toml")).arg("--data").arg(category.scans()).arg("-o").arg(&model);
+    command
+        .arg("fit")
+        .arg(category.path("recipe.toml"))
+        .arg("--data")
+        .arg(category.scans())
+        .arg("-o")
+        .arg(&model);
     let output = exit_with(&mut command, 2);
     assert!(stderr(&output).contains("003.tiff"), "{}", stderr(&output));
     let left = files_under(model.parent().unwrap());

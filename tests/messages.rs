@@ -1,4 +1,11 @@
 //! What the program says: help texts and the errors of wrong recipes, as snapshots.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
 
 mod support;
 
@@ -58,18 +65,23 @@ fn wrong_recipes_get_file_line_key_and_the_nearest_spelling() {
         ("wrong_hash", good.replace("size = 64", "sha256 = \"00\"")),
         ("wrong_tap", good.replace("size = 64", "taps = [\"c5\"]")),
     ];
-    let report: Vec<String> = wrong.iter().map(|(name, recipe)| format!("{name}:\n  {}", error_of(recipe).trim())).collect();
+    let report: Vec<String> =
+        wrong.iter().map(|(name, recipe)| format!("{name}:\n  {}", error_of(recipe).trim())).collect();
     insta::assert_snapshot!(report.join("\n"));
 }
 
 #[test]
 fn a_good_recipe_is_explained() {
-    let text = stdout(&succeed(assay().args(["recipe", "check"]).arg(support::root().join("configs/mvtec3d.toml"))));
+    let text =
+        stdout(&succeed(assay().args(["recipe", "check"]).arg(support::root().join("configs/mvtec3d.toml"))));
     insta::assert_snapshot!(text);
 }
 
 #[test]
 fn doctor_names_runtime_and_plugins() {
     let text = stdout(&succeed(assay().args(["doctor", "--runtime", "rten"])));
-    assert!(text.contains("runtime    rten") && text.contains("patchcore") && text.contains("cores"), "{text}");
+    assert!(
+        text.contains("runtime    rten") && text.contains("patchcore") && text.contains("cores"),
+        "{text}"
+    );
 }

@@ -1,4 +1,11 @@
 //! Plugins as libraries: found, loaded, refused.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
 
 mod support;
 
@@ -120,7 +127,10 @@ fn a_method_twice_in_one_folder_is_an_error_and_an_earlier_folder_wins() {
     assert_eq!(registry.hidden.len(), 4);
     std::fs::copy(&fusion, first.path().join(library_name("again"))).unwrap();
     let error = Registry::discover(&path).unwrap_err().to_string();
-    assert!(error.contains("two libraries") && error.contains("a.so") && error.contains("again.so"), "{error}");
+    assert!(
+        error.contains("two libraries") && error.contains("a.so") && error.contains("again.so"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -128,7 +138,8 @@ fn a_stale_copy_in_a_build_tree_never_wins() {
     let tree = tempfile::tempdir().unwrap();
     std::fs::create_dir(tree.path().join("deps")).unwrap();
     std::fs::create_dir(tree.path().join(".fingerprint")).unwrap();
-    let (stale, fresh) = (tree.path().join(library_name("x")), tree.path().join("deps").join(library_name("x")));
+    let (stale, fresh) =
+        (tree.path().join(library_name("x")), tree.path().join("deps").join(library_name("x")));
     std::fs::copy(library("assay_fusion"), &fresh).unwrap();
     std::fs::write(&stale, "an old build").unwrap();
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
@@ -140,7 +151,8 @@ fn a_stale_copy_in_a_build_tree_never_wins() {
 #[test]
 fn a_recipe_without_its_plugin_says_what_was_searched() {
     let category = Category::small();
-    let recipe = std::fs::read_to_string(category.path("recipe.toml")).unwrap().replace("patchcore", "ransom");
+    let recipe =
+        std::fs::read_to_string(category.path("recipe.toml")).unwrap().replace("patchcore", "ransom");
     std::fs::write(category.path("recipe.toml"), recipe).unwrap();
     let output = exit_with(assay().args(["recipe", "check"]).arg(category.path("recipe.toml")), 2);
     let message = stderr(&output);
@@ -189,7 +201,11 @@ fn fit_gradient(instance: &mut Instance, from: u32, resumed: bool) -> (Vec<u8>, 
 
 fn image(level: f32) -> Value {
     let values = Array3::from_shape_fn((3, 4, 5), |(c, i, j)| level + (c * 10 + i + j) as f32);
-    Value { content: Content::Features, data: Data::Grid(Grid { values, valid: None, frame: Frame::NATIVE }), image_score: f64::NAN }
+    Value {
+        content: Content::Features,
+        data: Data::Grid(Grid { values, valid: None, frame: Frame::NATIVE }),
+        image_score: f64::NAN,
+    }
 }
 
 #[test]
@@ -198,7 +214,14 @@ fn a_method_that_trains_by_passes_reports_progress_is_cancelled_resumed_and_scor
     std::fs::copy(library("gradient_test_plugin"), folder.path().join(library_name("gradient"))).unwrap();
     let registry = only(folder.path());
     let method = registry.get("gradient").unwrap();
-    let spec = Spec { content: Content::Features, channels: 3, size: Some((4, 5)), frame: Frame::NATIVE, range: None, name: "x".into() };
+    let spec = Spec {
+        content: Content::Features,
+        channels: 3,
+        size: Some((4, 5)),
+        frame: Frame::NATIVE,
+        range: None,
+        name: "x".into(),
+    };
     let options = assay_inference::Options { runtime: assay_inference::Runtime::Rten, ..Default::default() };
     let engine = Arc::new(assay_inference::Engine::open(&options).unwrap());
     let services = |limit| Services {
@@ -207,7 +230,9 @@ fn a_method_that_trains_by_passes_reports_progress_is_cancelled_resumed_and_scor
         ..Services::new(2).unwrap()
     };
     let params = [ParamValue::Int(6), ParamValue::Float(0.5)];
-    let make = |limit| Instance::new(method, "gradient", 0, &services(limit), &params, &[(0, spec.clone())], (4, 5)).unwrap();
+    let make = |limit| {
+        Instance::new(method, "gradient", 0, &services(limit), &params, &[(0, spec.clone())], (4, 5)).unwrap()
+    };
 
     let mut whole = make(usize::MAX);
     assert!(whole.score("early", &[(0, &image(0.0))], (4, 5)).unwrap_err().message.contains("before"));
@@ -230,7 +255,10 @@ fn a_method_that_trains_by_passes_reports_progress_is_cancelled_resumed_and_scor
     let score = |level: f32| whole.score("x", &[(0, &image(level))], (4, 5)).unwrap()[0].image_score;
     assert!(score(300.0) > 50.0 * score(30.0), "{} {}", score(300.0), score(30.0));
     let naive: f32 = {
-        let mean: Vec<f64> = expected[expected.len() - 24..].chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect();
+        let mean: Vec<f64> = expected[expected.len() - 24..]
+            .chunks(8)
+            .map(|b| f64::from_le_bytes(b.try_into().unwrap()))
+            .collect();
         let x = image(30.0);
         let grid = x.grid().unwrap();
         (0..3).map(|c| (grid.values[(c, 3, 4)] - mean[c] as f32).powi(2)).sum()

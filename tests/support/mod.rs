@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The built program.
-pub fn assay() -> Command {
+pub(crate) fn assay() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
     // What is installed on this machine must not change what the tests see.
     command.env_remove("ASSAY_PLUGIN_PATH").args(["--quiet"]);
@@ -41,28 +41,31 @@ fn build() -> &'static Vec<PathBuf> {
 }
 
 /// The built library whose file name contains `name`.
-pub fn library(name: &str) -> PathBuf {
+pub(crate) fn library(name: &str) -> PathBuf {
     let found = build().iter().find(|p| p.file_name().is_some_and(|f| f.to_string_lossy().contains(name)));
     found.unwrap_or_else(|| panic!("{name} was not built")).clone()
 }
 
 /// A fresh folder with copies of the bundled plugins.
-pub fn plugin_folder() -> tempfile::TempDir {
+pub(crate) fn plugin_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for path in build().iter().filter(|p| p.file_name().is_some_and(|f| f.to_string_lossy().contains("assay_"))) {
+    for path in
+        build().iter().filter(|p| p.file_name().is_some_and(|f| f.to_string_lossy().contains("assay_")))
+    {
         std::fs::copy(path, folder.path().join(path.file_name().unwrap())).unwrap();
     }
     folder
 }
 
 /// The root of the repository.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
 /// The shared scans, or `None` with a word about it.
-pub fn shared(what: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("ASSAY_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from).join(what);
+pub(crate) fn shared(what: &str) -> Option<PathBuf> {
+    let folder =
+        std::env::var_os("ASSAY_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from).join(what);
     if folder.exists() {
         return Some(folder);
     }
@@ -71,13 +74,13 @@ pub fn shared(what: &str) -> Option<PathBuf> {
 }
 
 /// A small synthetic category and a recipe that is quick to fit.
-pub struct Category {
+pub(crate) struct Category {
     folder: tempfile::TempDir,
 }
 
 impl Category {
     /// 24 + 6 + 3 good scans and 2 of each defect, 128 x 128.
-    pub fn small() -> Self {
+    pub(crate) fn small() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let spec = assay_synthetic::Spec {
             size: (128, 128),
@@ -93,20 +96,27 @@ impl Category {
     }
 
     /// A path beside the scans.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// The scans.
-    pub fn scans(&self) -> PathBuf {
+    pub(crate) fn scans(&self) -> PathBuf {
         self.path("part")
     }
 
     /// Fits the recipe and returns the model.
-    pub fn fit(&self, name: &str, extra: &[&str]) -> PathBuf {
+    pub(crate) fn fit(&self, name: &str, extra: &[&str]) -> PathBuf {
         let model = self.path(name);
         let mut command = assay();
-        command.arg("fit").arg(self.path("recipe.toml")).arg("--data").arg(self.scans()).arg("-o").arg(&model).args(extra);
+        command
+            .arg("fit")
+            .arg(self.path("recipe.toml"))
+            .arg("--data")
+            .arg(self.scans())
+            .arg("-o")
+            .arg(&model)
+            .args(extra);
         succeed(&mut command);
         model
     }
@@ -132,29 +142,35 @@ false_reject_rate = 0.2
 "#;
 
 /// Runs a command that must exit with 0.
-pub fn succeed(command: &mut Command) -> Output {
+pub(crate) fn succeed(command: &mut Command) -> Output {
     exit_with(command, 0)
 }
 
 /// Runs a command that must exit with `code`.
-pub fn exit_with(command: &mut Command, code: i32) -> Output {
+pub(crate) fn exit_with(command: &mut Command, code: i32) -> Output {
     let output = command.output().unwrap();
     let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{command:?}\n{}\n{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "{command:?}\n{}\n{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     output
 }
 
 /// Standard output as text.
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 /// Standard error as text.
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 /// Standard output as one JSON value a line.
-pub fn json_lines(output: &Output) -> Vec<serde_json::Value> {
+pub(crate) fn json_lines(output: &Output) -> Vec<serde_json::Value> {
     stdout(output).lines().map(|l| serde_json::from_str(l).unwrap()).collect()
 }

@@ -1,4 +1,5 @@
 //! The header and the Rust types have the same layout: C static assertions, compiled with the system's compiler.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 use assay_abi as abi;
 use std::fmt::Write as _;
 use std::mem::{offset_of, size_of};

@@ -104,7 +104,9 @@ impl Watch for Console {
             if self.0.quiet || !self.0.terminal {
                 bar.set_draw_target(ProgressDrawTarget::hidden());
             }
-            if let Ok(style) = ProgressStyle::with_template("  {prefix:32} {bar:30} {percent:>3} %  {eta:>4} left  {msg}") {
+            if let Ok(style) =
+                ProgressStyle::with_template("  {prefix:32} {bar:30} {percent:>3} %  {eta:>4} left  {msg}")
+            {
                 bar.set_style(style);
             }
             bar.set_prefix(who.to_owned());

@@ -23,7 +23,8 @@ pub(crate) struct Context {
 /// The folders searched for plugins: the recipe's own first.
 pub(crate) fn search_path(machine: &Machine, recipe: Option<&Recipe>) -> SearchPath {
     let folder = |r: &Recipe| Path::new(&r.file).parent().map(Path::to_path_buf).unwrap_or_default();
-    let own: Vec<PathBuf> = recipe.map_or_else(Vec::new, |r| r.plugin_path.iter().map(|p| folder(r).join(p)).collect());
+    let own: Vec<PathBuf> =
+        recipe.map_or_else(Vec::new, |r| r.plugin_path.iter().map(|p| folder(r).join(p)).collect());
     SearchPath::usual(&machine.plugin_path).with_first(own)
 }
 
@@ -62,8 +63,14 @@ impl Context {
         let recipe = model.parse_recipe()?;
         // The recipe's own plugin folder is relative to a file that is not here.
         let context = Self::open(machine, Some(&Recipe { plugin_path: Vec::new(), ..recipe }), console)?;
-        let inspector =
-            Inspector::open(model, sha256, &context.registry, &context.engine, &context.services, context.limits)?;
+        let inspector = Inspector::open(
+            model,
+            sha256,
+            &context.registry,
+            &context.engine,
+            &context.services,
+            context.limits,
+        )?;
         for difference in &inspector.differences {
             console.warn(difference);
         }

@@ -22,9 +22,11 @@ pub(crate) fn table(rows: &[Vec<String>]) -> Result<()> {
     let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
     for row in rows {
-        let cells = row.iter().zip(&widths).enumerate().map(|(c, (cell, &w))| {
-            if c == 0 { format!("{cell:<w$}") } else { format!("{cell:>w$}") }
-        });
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(c, (cell, &w))| if c == 0 { format!("{cell:<w$}") } else { format!("{cell:>w$}") });
         line(cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())

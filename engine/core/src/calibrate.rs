@@ -23,13 +23,18 @@ impl Scale {
     /// [`Error::Request`] where there are none.
     pub fn of(scores: &mut [f32], what: &str) -> Result<Self> {
         if scores.is_empty() {
-            return Err(Error::Request(format!("{what}: the training scans have no valid score to set a scale from")));
+            return Err(Error::Request(format!(
+                "{what}: the training scans have no valid score to set a scale from"
+            )));
         }
         scores.sort_unstable_by(f32::total_cmp);
         let (median, q99) = (quantile(scores, 0.5), quantile(scores, 0.99));
         let (low, high) = (f64::from(scores[0]), f64::from(scores[scores.len() - 1]));
         // Scores that hardly differ would make the scale explode: fall back to their whole range, then to 1.
-        let spread = [q99 - median, high - low, 1.0].into_iter().find(|s| *s > 1e-9 * median.abs().max(1e-30)).unwrap_or(1.0);
+        let spread = [q99 - median, high - low, 1.0]
+            .into_iter()
+            .find(|s| *s > 1e-9 * median.abs().max(1e-30))
+            .unwrap_or(1.0);
         Ok(Self { median, spread })
     }
 
@@ -69,7 +74,11 @@ impl Scales {
                 None => grid.values.map_inplace(patch),
                 Some(mask) => {
                     let mut plane = grid.values.index_axis_mut(ndarray::Axis(0), 0);
-                    ndarray::Zip::from(&mut plane).and(mask).for_each(|s, &ok| if ok { patch(s) });
+                    ndarray::Zip::from(&mut plane).and(mask).for_each(|s, &ok| {
+                        if ok {
+                            patch(s)
+                        }
+                    });
                 }
             },
             Data::Cloud(cloud) => {

@@ -31,7 +31,8 @@ impl Percentiles {
     /// Of some durations in milliseconds (nearest rank); zeros where there are none.
     pub fn of(mut times: Vec<f64>) -> Self {
         times.sort_unstable_by(f64::total_cmp);
-        let rank = |q: f64| times.get(((q * times.len() as f64).ceil() as usize).max(1) - 1).copied().unwrap_or(0.0);
+        let rank =
+            |q: f64| times.get(((q * times.len() as f64).ceil() as usize).max(1) - 1).copied().unwrap_or(0.0);
         Self { p50: rank(0.50), p95: rank(0.95), p99: rank(0.99) }
     }
 }
@@ -100,7 +101,12 @@ fn defined(value: std::result::Result<f64, MetricError>) -> Option<f64> {
 ///
 /// # Errors
 /// A mask that cannot be used, or an error of `on_scan`; a scan that cannot be inspected is counted, not an error.
-pub fn evaluate(inspector: &Inspector, scans: &[ScanFiles], limits: &Limits, on_scan: &mut OnScan<'_>) -> Result<Figures> {
+pub fn evaluate(
+    inspector: &Inspector,
+    scans: &[ScanFiles],
+    limits: &Limits,
+    on_scan: &mut OnScan<'_>,
+) -> Result<Figures> {
     let mut all = MapSet::new();
     let mut by_defect: BTreeMap<String, MapSet> =
         scans.iter().filter_map(|s| s.defect.clone()).map(|d| (d, MapSet::new())).collect();
@@ -177,7 +183,13 @@ pub fn evaluate(inspector: &Inspector, scans: &[ScanFiles], limits: &Limits, on_
 }
 
 /// Adds a scan's map to the pooled set and to the set of its kind (a good scan: of every kind).
-fn add_map(all: &mut MapSet, by_defect: &mut BTreeMap<String, MapSet>, files: &ScanFiles, inspection: &Inspection, limits: &Limits) -> Result<()> {
+fn add_map(
+    all: &mut MapSet,
+    by_defect: &mut BTreeMap<String, MapSet>,
+    files: &ScanFiles,
+    inspection: &Inspection,
+    limits: &Limits,
+) -> Result<()> {
     let (rows, cols) = inspection.map.dim();
     let mask: Vec<bool> = match &files.mask {
         Some(path) => {

@@ -100,7 +100,10 @@ pub fn fit(
     engine: &Engine,
     services: &Services,
 ) -> Result<Model> {
-    let scratch = tempfile::Builder::new().prefix("assay-fit-").tempdir().map_err(|e| Error::io(std::env::temp_dir(), e))?;
+    let scratch = tempfile::Builder::new()
+        .prefix("assay-fit-")
+        .tempdir()
+        .map_err(|e| Error::io(std::env::temp_dir(), e))?;
     let folder = |name: &str| {
         let path = scratch.path().join(name);
         std::fs::create_dir(&path).map_err(|e| Error::io(&path, e)).map(|()| path)
@@ -189,7 +192,13 @@ impl Fit<'_> {
     fn load(&self, i: usize, only_scores: bool) -> Result<Prepared> {
         if only_scores {
             let id = self.training[i].id.clone();
-            return Ok(Prepared { id, native: self.natives[i], sensors: Vec::new(), scored: None, shown: None });
+            return Ok(Prepared {
+                id,
+                native: self.natives[i],
+                sensors: Vec::new(),
+                scored: None,
+                shown: None,
+            });
         }
         prepare::load(self.recipe, &self.training[i], self.limits)
     }
@@ -204,7 +213,8 @@ impl Fit<'_> {
         let step = &self.pipeline.graph.steps[at];
         let (wanted, turns) = (self.wanted(at), self.turns(at));
         let what = format!("features for {}", step.name);
-        let natives: Vec<std::sync::Mutex<(usize, usize)>> = self.natives.iter().map(|&n| std::sync::Mutex::new(n)).collect();
+        let natives: Vec<std::sync::Mutex<(usize, usize)>> =
+            self.natives.iter().map(|&n| std::sync::Mutex::new(n)).collect();
         self.for_each_scan(&what, |i| {
             let scan = self.load(i, step.is_fuser())?;
             for turn in 0..turns {
@@ -212,7 +222,10 @@ impl Fit<'_> {
                 let (scan, known) = if turn == 0 {
                     (Cow::Borrowed(&scan), self.known(i)?)
                 } else {
-                    (Cow::Owned(scan.turned(std::f64::consts::TAU * turn as f64 / turns as f64)), Known::new())
+                    (
+                        Cow::Owned(scan.turned(std::f64::consts::TAU * turn as f64 / turns as f64)),
+                        Known::new(),
+                    )
                 };
                 let outcome = self.pipeline.run(&scan, &wanted, &known, false)?;
                 let bound = self.pipeline.bind(at, &scan, &|s, o| outcome.get((s, o)).cloned())?;
@@ -223,8 +236,10 @@ impl Fit<'_> {
             *natives[i].lock().unwrap_or_else(std::sync::PoisonError::into_inner) = scan.native;
             Ok(())
         })?;
-        self.natives =
-            natives.into_iter().map(|m| m.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)).collect();
+        self.natives = natives
+            .into_iter()
+            .map(|m| m.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+            .collect();
         Ok(())
     }
 
@@ -243,13 +258,18 @@ impl Fit<'_> {
 
     fn wanted(&self, at: usize) -> Vec<(usize, usize)> {
         let inputs = self.pipeline.graph.steps[at].inputs.iter();
-        inputs.filter_map(|(_, s)| if let crate::graph::Source::Output(s, o) = s { Some((*s, *o)) } else { None }).collect()
+        inputs
+            .filter_map(
+                |(_, s)| if let crate::graph::Source::Output(s, o) = s { Some((*s, *o)) } else { None },
+            )
+            .collect()
     }
 
     /// Fits a step on all training scans, then fold by fold for its out-of-fold scores.
     fn fit_step(&mut self, at: usize) -> Result<()> {
         let all: Vec<usize> = (0..self.training.len()).collect();
-        let Runner::Plugin(mut instance) = std::mem::replace(&mut self.pipeline.runners[at], Runner::Builtin) else {
+        let Runner::Plugin(mut instance) = std::mem::replace(&mut self.pipeline.runners[at], Runner::Builtin)
+        else {
             return Err(Error::Request("a built-in step cannot be fitted".into()));
         };
         let fitted = self.drive(at, &mut instance, 0, &all);
@@ -261,7 +281,8 @@ impl Fit<'_> {
             return self.score_kept(at, &self.pipeline.runners[at], &all);
         }
         for fold in 1..=self.n_folds {
-            let (inside, outside): (Vec<usize>, Vec<usize>) = all.iter().partition(|&&i| self.folds[i] == fold);
+            let (inside, outside): (Vec<usize>, Vec<usize>) =
+                all.iter().partition(|&&i| self.folds[i] == fold);
             let mut instance = self.pipeline.fresh_instance(self.recipe, at)?;
             self.drive(at, &mut instance, fold, &outside)?;
             self.score_kept(at, &Runner::Plugin(Box::new(instance)), &inside)?;
@@ -277,7 +298,8 @@ impl Fit<'_> {
         let turns = self.turns(at);
         let n = scans.len() * turns;
         for pass in 0.. {
-            let begin = FitPass { pass, fold: fold as u32, folds: self.n_folds as u32, samples: n, resumed: false };
+            let begin =
+                FitPass { pass, fold: fold as u32, folds: self.n_folds as u32, samples: n, resumed: false };
             instance.fit_begin(begin).map_err(fail)?;
             for k in 0..n {
                 if self.services.watch.cancelled() {
@@ -305,7 +327,11 @@ impl Fit<'_> {
 
     fn kept_inputs(&self, at: usize, key: usize) -> Result<Vec<(usize, Arc<Value>)>> {
         let inputs = &self.pipeline.graph.steps[at].inputs;
-        inputs.iter().enumerate().map(|(n, (port, _))| Ok((*port, Arc::new(self.inputs.get(at, n, key)?)))).collect()
+        inputs
+            .iter()
+            .enumerate()
+            .map(|(n, (port, _))| Ok((*port, Arc::new(self.inputs.get(at, n, key)?))))
+            .collect()
     }
 
     /// Scores kept inputs and keeps the outputs.
@@ -325,7 +351,11 @@ impl Fit<'_> {
     fn scales(&self, at: usize) -> Result<Scales> {
         // At most this many patches are sorted, evenly taken.
         const MOST: usize = 8 << 20;
-        let output = self.pipeline.graph.steps[at].outputs.iter().position(|(_, c)| *c == Content::Scores).unwrap_or(0);
+        let output = self.pipeline.graph.steps[at]
+            .outputs
+            .iter()
+            .position(|(_, c)| *c == Content::Scores)
+            .unwrap_or(0);
         let (mut patches, mut images) = (Vec::new(), Vec::new());
         for i in 0..self.training.len() {
             let value = self.outputs.get(at, output, i)?;
@@ -346,7 +376,11 @@ impl Fit<'_> {
             let value = self.pipeline.scales[step].apply(self.outputs.get(step, output, i)?);
             floor = valid_scores(&value).into_iter().fold(floor, f32::min);
         }
-        if floor.is_finite() { Ok(floor) } else { Err(Error::Request("no training scan has a valid score".into())) }
+        if floor.is_finite() {
+            Ok(floor)
+        } else {
+            Err(Error::Request("no training scan has a valid score".into()))
+        }
     }
 }
 
@@ -381,7 +415,11 @@ fn thresholds(
                 let sigma = recipe.map.sigma * scan.native.0.min(scan.native.1) as f64;
                 let map = anomaly_map(&fused, scan.native, sigma, floor)?;
                 let n = done.fetch_add(1, Ordering::Relaxed) + 1;
-                services.watch.progress("calibration", n as f64 / scans.len() as f64, &format!("{n}/{} scans", scans.len()));
+                services.watch.progress(
+                    "calibration",
+                    n as f64 / scans.len() as f64,
+                    &format!("{n}/{} scans", scans.len()),
+                );
                 Ok((fused.image_score, f64::from(map.iter().copied().fold(f32::NEG_INFINITY, f32::max))))
             })
             .collect::<Result<_>>()
@@ -467,9 +505,16 @@ mod tests {
 
     fn dataset(train: usize, validation: usize) -> Dataset {
         let scans = |n: usize| {
-            (0..n).map(|i| ScanFiles { id: format!("{i}"), files: Vec::new(), defect: None, mask: None }).collect()
+            (0..n)
+                .map(|i| ScanFiles { id: format!("{i}"), files: Vec::new(), defect: None, mask: None })
+                .collect()
         };
-        Dataset { layout: Layout::Plain, train: scans(train), validation: scans(validation), test: Vec::new() }
+        Dataset {
+            layout: Layout::Plain,
+            train: scans(train),
+            validation: scans(validation),
+            test: Vec::new(),
+        }
     }
 
     #[test]

@@ -104,7 +104,12 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::Recipe`] with the line; an ONNX file that cannot be read or loaded.
-    pub fn resolve(recipe: &Recipe, registry: &Registry, engine: &Engine, files: OnnxFiles<'_>) -> Result<Self> {
+    pub fn resolve(
+        recipe: &Recipe,
+        registry: &Registry,
+        engine: &Engine,
+        files: OnnxFiles<'_>,
+    ) -> Result<Self> {
         let mut graph = Self { steps: Vec::new(), last: (0, 0) };
         let mut done: HashMap<&str, usize> = HashMap::new();
         for decl in in_order(recipe)? {
@@ -118,15 +123,22 @@ impl Graph {
 
     /// Adds the implied sum of the scores that no step consumes.
     fn finish(&mut self, recipe: &Recipe, registry: &Registry) -> Result<()> {
-        let consumed: Vec<Source> = self.steps.iter().flat_map(|s| s.inputs.iter().map(|(_, s)| *s)).collect();
+        let consumed: Vec<Source> =
+            self.steps.iter().flat_map(|s| s.inputs.iter().map(|(_, s)| *s)).collect();
         let open: Vec<(usize, usize)> = self
             .outputs()
-            .filter(|&(at, _, content)| content == Content::Scores && !consumed.contains(&Source::Output(at.0, at.1)))
+            .filter(|&(at, _, content)| {
+                content == Content::Scores && !consumed.contains(&Source::Output(at.0, at.1))
+            })
             .map(|(at, ..)| at)
             .collect();
         let source = recipe.source();
         match open.as_slice() {
-            [] => Err(source.error(1, "steps", "no step makes scores: add a detector, for example method = \"patchcore\"")),
+            [] => Err(source.error(
+                1,
+                "steps",
+                "no step makes scores: add a detector, for example method = \"patchcore\"",
+            )),
             [one] => {
                 self.last = *one;
                 Ok(())
@@ -134,7 +146,11 @@ impl Graph {
             several => {
                 let method = registry.get("sum").ok_or_else(|| {
                     let why = registry.why_missing("sum", &BUILTIN);
-                    source.error(1, "steps", format!("several scores are left over and fused by `sum`, but {why}"))
+                    source.error(
+                        1,
+                        "steps",
+                        format!("several scores are left over and fused by `sum`, but {why}"),
+                    )
                 })?;
                 let mut name = "fused".to_owned();
                 while self.steps.iter().any(|s| s.name == name) {
@@ -159,7 +175,10 @@ impl Graph {
     /// All outputs: place, name and content.
     pub fn outputs(&self) -> impl Iterator<Item = ((usize, usize), String, Content)> {
         self.steps.iter().enumerate().flat_map(|(s, step)| {
-            step.outputs.iter().enumerate().map(move |(o, (name, content))| ((s, o), format!("{}.{name}", step.name), *content))
+            step.outputs
+                .iter()
+                .enumerate()
+                .map(move |(o, (name, content))| ((s, o), format!("{}.{name}", step.name), *content))
         })
     }
 
@@ -179,10 +198,18 @@ fn in_order(recipe: &Recipe) -> Result<Vec<&StepDecl>> {
         for reference in decl.from.references() {
             let name = step_of(reference);
             if !is_sensor(&name) && !recipe.steps.iter().any(|s| s.name == name) {
-                let known = recipe.sensors.iter().map(|s| s.name.as_str()).chain(recipe.steps.iter().map(|s| s.name.as_str()));
+                let known = recipe
+                    .sensors
+                    .iter()
+                    .map(|s| s.name.as_str())
+                    .chain(recipe.steps.iter().map(|s| s.name.as_str()));
                 let hint = nearest(&name, known);
                 let key = format!("steps.{}.from", decl.name);
-                return Err(source.error(decl.from_line, key, format!("there is no sensor or step `{name}`{hint}")));
+                return Err(source.error(
+                    decl.from_line,
+                    key,
+                    format!("there is no sensor or step `{name}`{hint}"),
+                ));
             }
         }
     }
@@ -197,7 +224,11 @@ fn in_order(recipe: &Recipe) -> Result<Vec<&StepDecl>> {
                 recipe.steps.iter().filter(|d| !order.iter().any(|o| o.name == d.name)).collect();
             let names: Vec<&str> = stuck.iter().map(|d| d.name.as_str()).collect();
             let key = format!("steps.{}.from", stuck[0].name);
-            return Err(source.error(stuck[0].from_line, key, format!("the steps {} form a cycle", names.join(", "))));
+            return Err(source.error(
+                stuck[0].from_line,
+                key,
+                format!("the steps {} form a cycle", names.join(", ")),
+            ));
         };
         order.push(next);
     }
@@ -227,7 +258,9 @@ fn resolve_step(
     let params = params(recipe, decl, &info)?;
     let worker = match (decl.method.as_str(), plugin) {
         (onnx::ID, _) => Worker::Onnx(onnx::Network::open(recipe, decl, &info, &params, engine, files)?),
-        (onnx_map::ID, _) => Worker::OnnxMap(onnx::Network::open(recipe, decl, &info, &params, engine, files)?),
+        (onnx_map::ID, _) => {
+            Worker::OnnxMap(onnx::Network::open(recipe, decl, &info, &params, engine, files)?)
+        }
         (_, Some(method)) => Worker::Plugin(method.clone()),
         (_, None) => return Err(source.error(decl.line, &decl.name, "has no method")),
     };
@@ -236,7 +269,16 @@ fn resolve_step(
         _ => info.outputs.iter().map(|o| (o.name.clone(), o.content[0])).collect(),
     };
     let inputs = bind(recipe, decl, &info, graph, done)?;
-    Ok(Step { name: decl.name.clone(), info, worker, params, inputs, outputs, raw: decl.raw, line: decl.line })
+    Ok(Step {
+        name: decl.name.clone(),
+        info,
+        worker,
+        params,
+        inputs,
+        outputs,
+        raw: decl.raw,
+        line: decl.line,
+    })
 }
 
 /// The parameters of a step: defaults, overridden by the recipe's keys, each checked.
@@ -246,9 +288,14 @@ fn params(recipe: &Recipe, decl: &StepDecl, info: &MethodInfo) -> Result<Vec<Par
     for (key, node) in &decl.params {
         let fail = |message: String| source.error(node.line, format!("steps.{}.{key}", decl.name), message);
         let Some(at) = info.params.iter().position(|p| p.name == *key) else {
-            let known: Vec<&str> = info.params.iter().map(|p| p.name.as_str()).chain(["method", "from", "raw"]).collect();
+            let known: Vec<&str> =
+                info.params.iter().map(|p| p.name.as_str()).chain(["method", "from", "raw"]).collect();
             let hint = nearest(key, known.iter().copied());
-            return Err(fail(format!("`{}` has no such parameter{hint} Known: {}", info.id, known.join(", "))));
+            return Err(fail(format!(
+                "`{}` has no such parameter{hint} Known: {}",
+                info.id,
+                known.join(", ")
+            )));
         };
         values[at] = param_value(&info.params[at], node).map_err(fail)?;
     }
@@ -268,13 +315,21 @@ fn param_value(info: &ParamInfo, node: &Node) -> std::result::Result<ParamValue,
     };
     let string = |n: &Node| if let Toml::String(s) = &n.value { Some(s.clone()) } else { None };
     let value = match info.kind {
-        ParamKind::Bool => if let Toml::Bool(b) = node.value { Some(ParamValue::Bool(b)) } else { None },
+        ParamKind::Bool => {
+            if let Toml::Bool(b) = node.value {
+                Some(ParamValue::Bool(b))
+            } else {
+                None
+            }
+        }
         ParamKind::Int => int(node).map(ParamValue::Int),
         ParamKind::Float => float(node).map(ParamValue::Float),
         ParamKind::String => string(node).map(ParamValue::String),
         ParamKind::IntList => items().iter().map(int).collect::<Option<_>>().map(ParamValue::IntList),
         ParamKind::FloatList => items().iter().map(float).collect::<Option<_>>().map(ParamValue::FloatList),
-        ParamKind::StringList => items().iter().map(string).collect::<Option<_>>().map(ParamValue::StringList),
+        ParamKind::StringList => {
+            items().iter().map(string).collect::<Option<_>>().map(ParamValue::StringList)
+        }
     }
     .ok_or_else(wrong)?;
     let number = |v: f64| match (info.min, info.max) {
@@ -339,7 +394,12 @@ fn bind(
                 }
             }
             if rest.next().is_some() {
-                return Err(fail(format!("`{}` takes {} inputs, {} are given", info.id, ports.len(), references.len())));
+                return Err(fail(format!(
+                    "`{}` takes {} inputs, {} are given",
+                    info.id,
+                    ports.len(),
+                    references.len()
+                )));
             }
         }
     }
@@ -364,7 +424,10 @@ fn bind(
                 let accepted: Vec<&str> = port.content.iter().map(|c| c.name()).collect();
                 return Err(fail(format!(
                     "`{name}` is {}, input `{}` of `{}` takes {}",
-                    content.name(), port.name, info.id, accepted.join(" or ")
+                    content.name(),
+                    port.name,
+                    info.id,
+                    accepted.join(" or ")
                 )));
             }
         }
@@ -373,7 +436,12 @@ fn bind(
 }
 
 /// What a reference stands for: a sensor, one output, or all outputs of a step.
-fn find(recipe: &Recipe, graph: &Graph, done: &HashMap<&str, usize>, reference: &str) -> std::result::Result<Vec<Source>, String> {
+fn find(
+    recipe: &Recipe,
+    graph: &Graph,
+    done: &HashMap<&str, usize>,
+    reference: &str,
+) -> std::result::Result<Vec<Source>, String> {
     let (name, output) = reference.split_once('.').map_or((reference, None), |(n, o)| (n, Some(o)));
     if let Some(i) = recipe.sensors.iter().position(|s| s.name == name) {
         return match output {
@@ -389,7 +457,11 @@ fn find(recipe: &Recipe, graph: &Graph, done: &HashMap<&str, usize>, reference: 
             Some(at) => Ok(vec![Source::Output(step, at)]),
             None => {
                 let known: Vec<&str> = outputs.iter().map(|(n, _)| n.as_str()).collect();
-                Err(format!("`{name}` has no output `{o}`{} Known: {}", nearest(o, known.iter().copied()), known.join(", ")))
+                Err(format!(
+                    "`{name}` has no output `{o}`{} Known: {}",
+                    nearest(o, known.iter().copied()),
+                    known.join(", ")
+                ))
             }
         },
     }

@@ -87,11 +87,25 @@ impl Inspector {
     ///
     /// # Errors
     /// A missing plugin, a state that a plugin refuses, an ONNX file that the runtime cannot load.
-    pub fn open(model: Model, model_sha256: String, registry: &Registry, engine: &Engine, services: &Services, limits: Limits) -> Result<Self> {
+    pub fn open(
+        model: Model,
+        model_sha256: String,
+        registry: &Registry,
+        engine: &Engine,
+        services: &Services,
+        limits: Limits,
+    ) -> Result<Self> {
         let recipe = model.parse_recipe()?;
         let by_name = |name: &str| {
-            let found = model.manifest.networks.values().find(|(file, _)| file == name).and_then(|(_, sha)| model.onnx.get(sha));
-            found.cloned().ok_or_else(|| Error::Request(format!("the model does not hold the ONNX file {name}")))
+            let found = model
+                .manifest
+                .networks
+                .values()
+                .find(|(file, _)| file == name)
+                .and_then(|(_, sha)| model.onnx.get(sha));
+            found
+                .cloned()
+                .ok_or_else(|| Error::Request(format!("the model does not hold the ONNX file {name}")))
         };
         let graph = Graph::resolve(&recipe, registry, engine, &by_name)?;
         let example = blank(&recipe, model.manifest.native);
@@ -158,11 +172,18 @@ impl Inspector {
             .collect();
         let score = fused.image_score;
         if !score.is_finite() || map.iter().any(|v| !v.is_finite()) {
-            return Err(Error::Scan { scan: scan.id, message: format!("its score is {score}, which is no number to decide on") });
+            return Err(Error::Scan {
+                scan: scan.id,
+                message: format!("its score is {score}, which is no number to decide on"),
+            });
         }
         Ok(Inspection {
             id: scan.id.clone(),
-            verdict: if score > self.model.manifest.image_threshold.value { Verdict::Ng } else { Verdict::Ok },
+            verdict: if score > self.model.manifest.image_threshold.value {
+                Verdict::Ng
+            } else {
+                Verdict::Ok
+            },
             score,
             map_max: f64::from(map.iter().copied().fold(f32::NEG_INFINITY, f32::max)),
             steps,
@@ -178,7 +199,9 @@ impl Inspector {
 /// The regions of a map above a threshold, by falling peak.
 fn regions(map: &Array2<f32>, threshold: f64) -> Vec<Region> {
     let above: Vec<bool> = map.iter().map(|&v| f64::from(v) > threshold).collect();
-    let Ok(found) = connected_components(&above, map.nrows(), map.ncols(), Connectivity::Eight) else { return Vec::new() };
+    let Ok(found) = connected_components(&above, map.nrows(), map.ncols(), Connectivity::Eight) else {
+        return Vec::new();
+    };
     let mut peaks = vec![f64::NEG_INFINITY; found.components.len()];
     for (&label, &v) in found.labels.iter().zip(map) {
         if label > 0 {
@@ -203,16 +226,24 @@ fn regions(map: &Array2<f32>, threshold: f64) -> Vec<Region> {
 
 /// A scan of the right shape without content, to plan with.
 fn blank(recipe: &Recipe, native: (usize, usize)) -> Prepared {
-    let grid = |channels| Data::Grid(Grid { values: Array3::zeros((channels, native.0, native.1)), valid: None, frame: Frame::NATIVE });
+    let grid = |channels| {
+        Data::Grid(Grid {
+            values: Array3::zeros((channels, native.0, native.1)),
+            valid: None,
+            frame: Frame::NATIVE,
+        })
+    };
     let sensors = recipe.sensors.iter().map(|s| {
         let data = match s.kind {
             SensorKind::Rgb => Data::Image(Array3::zeros((native.0, native.1, 3))),
             SensorKind::Gray => Data::Image(Array3::zeros((native.0, native.1, 1))),
             SensorKind::Xyz => grid(3),
             SensorKind::Depth => grid(1),
-            SensorKind::Points => {
-                Data::Cloud(Cloud { positions: Array2::zeros((0, 3)), values: Array2::zeros((0, 0)), valid: None })
-            }
+            SensorKind::Points => Data::Cloud(Cloud {
+                positions: Array2::zeros((0, 3)),
+                values: Array2::zeros((0, 0)),
+                valid: None,
+            }),
         };
         Arc::new(Value { content: crate::graph::content_of(s.kind), data, image_score: f64::NAN })
     });

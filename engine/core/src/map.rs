@@ -113,7 +113,9 @@ mod tests {
     #[test]
     fn what_was_not_scored_gets_the_floor_and_does_not_darken_its_neighbours() {
         let valid = Mask::from_shape_fn((8, 8), |(_, j)| j < 4);
-        let map = anomaly_map(&scores(Array3::from_elem((1, 8, 8), 3.0), Some(valid), (8, 8)), (8, 8), 1.0, -2.0).unwrap();
+        let map =
+            anomaly_map(&scores(Array3::from_elem((1, 8, 8), 3.0), Some(valid), (8, 8)), (8, 8), 1.0, -2.0)
+                .unwrap();
         assert!((map[(4, 3)] - 3.0).abs() < 1e-4);
         assert_eq!(map[(4, 4)], -2.0);
     }

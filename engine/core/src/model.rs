@@ -130,9 +130,12 @@ impl Model {
             sha256: hex(&Sha256::digest(bytes)),
         });
         let manifest = Manifest { sections: sections.collect(), ..self.manifest.clone() };
-        let manifest = serde_json::to_vec_pretty(&manifest)
-            .map_err(|e| Error::Model { path: "model".into(), message: format!("its manifest cannot be written: {e}") })?;
-        let mut out = Vec::with_capacity(52 + manifest.len() + parts.iter().map(|(_, b)| b.len()).sum::<usize>());
+        let manifest = serde_json::to_vec_pretty(&manifest).map_err(|e| Error::Model {
+            path: "model".into(),
+            message: format!("its manifest cannot be written: {e}"),
+        })?;
+        let mut out =
+            Vec::with_capacity(52 + manifest.len() + parts.iter().map(|(_, b)| b.len()).sum::<usize>());
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&(manifest.len() as u64).to_le_bytes());
@@ -160,10 +163,14 @@ impl Model {
     pub fn read(path: &Path) -> Result<(Self, String)> {
         let size = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
         if size > MOST_FILE {
-            return Err(Error::Model { path: path.into(), message: format!("{size} bytes are more than a model can have") });
+            return Err(Error::Model {
+                path: path.into(),
+                message: format!("{size} bytes are more than a model can have"),
+            });
         }
         let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-        let model = Self::from_bytes(&bytes).map_err(|message| Error::Model { path: path.into(), message })?;
+        let model =
+            Self::from_bytes(&bytes).map_err(|message| Error::Model { path: path.into(), message })?;
         Ok((model, hex(&Sha256::digest(&bytes))))
     }
 
@@ -173,14 +180,18 @@ impl Model {
     /// What is wrong with them.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let cut = || "it is truncated: copy or fit it again".to_owned();
-        let altered = |what: &str| format!("{what} was altered or damaged (its checksum differs): copy or fit it again");
+        let altered = |what: &str| {
+            format!("{what} was altered or damaged (its checksum differs): copy or fit it again")
+        };
         if bytes.get(..8) != Some(MAGIC) {
             return Err("it is not an Assay model".into());
         }
         let word = |at: usize, n: usize| bytes.get(at..at + n).ok_or_else(cut);
         let version = u32::from_le_bytes(word(8, 4)?.try_into().map_err(|_| cut())?);
         if version > VERSION {
-            return Err(format!("it has format {version}, this program reads up to {VERSION}: use a newer program"));
+            return Err(format!(
+                "it has format {version}, this program reads up to {VERSION}: use a newer program"
+            ));
         }
         let length = u64::from_le_bytes(word(12, 8)?.try_into().map_err(|_| cut())?);
         if version == 0 || length > MOST_MANIFEST {
@@ -191,7 +202,8 @@ impl Model {
         if Sha256::digest(text)[..] != *digest {
             return Err(altered("its manifest"));
         }
-        let manifest: Manifest = serde_json::from_slice(text).map_err(|e| format!("its manifest cannot be read: {e}"))?;
+        let manifest: Manifest =
+            serde_json::from_slice(text).map_err(|e| format!("its manifest cannot be read: {e}"))?;
         let mut model =
             Self { manifest, states: BTreeMap::new(), onnx: BTreeMap::new(), recipe: String::new() };
         let mut rest = &bytes[52 + length as usize..];
@@ -206,9 +218,15 @@ impl Model {
                 Some(("state", step)) => drop(model.states.insert(step.into(), body.to_vec())),
                 Some(("onnx", sha)) => drop(model.onnx.insert(sha.into(), body.to_vec())),
                 _ if section.name == "recipe" => {
-                    model.recipe = String::from_utf8(body.to_vec()).map_err(|_| "its recipe is not text".to_owned())?;
+                    model.recipe =
+                        String::from_utf8(body.to_vec()).map_err(|_| "its recipe is not text".to_owned())?;
                 }
-                _ => return Err(format!("it holds a section `{}` that this program does not know", section.name)),
+                _ => {
+                    return Err(format!(
+                        "it holds a section `{}` that this program does not know",
+                        section.name
+                    ));
+                }
             }
         }
         if !rest.is_empty() {

@@ -64,7 +64,12 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Recipe`] or [`Error::Step`] where a method refuses its parameters or inputs.
     pub fn plan(recipe: &Recipe, graph: Graph, example: &Prepared, services: &Services) -> Result<Self> {
-        let sensors: Vec<Spec> = recipe.sensors.iter().zip(&example.sensors).map(|(s, v)| sensor_spec(&s.name, s.kind, v)).collect();
+        let sensors: Vec<Spec> = recipe
+            .sensors
+            .iter()
+            .zip(&example.sensors)
+            .map(|(s, v)| sensor_spec(&s.name, s.kind, v))
+            .collect();
         let mut pipeline = Self {
             scales: vec![Scales::RAW; graph.steps.len()],
             native: example.native,
@@ -96,7 +101,9 @@ impl Pipeline {
             }
             let fail = |f: Failure| pipeline.failure(recipe, step, f);
             let (runner, outputs) = match &step.worker {
-                Worker::Onnx(network) => (Runner::Builtin, network.plan(&inputs[0].1, example.native).map_err(fail)?),
+                Worker::Onnx(network) => {
+                    (Runner::Builtin, network.plan(&inputs[0].1, example.native).map_err(fail)?)
+                }
                 Worker::OnnxMap(network) => {
                     let planned = onnx_map::plan(network, &step.info, &step.params, example.native);
                     (Runner::Builtin, planned.map_err(fail)?)
@@ -120,7 +127,15 @@ impl Pipeline {
         let Worker::Plugin(method) = &step.worker else {
             return Err(Failure::about_input("a built-in step has no instance"));
         };
-        Instance::new(method, &step.name, step_seed(self.seed, &step.name), &self.services, &step.params, inputs, self.native)
+        Instance::new(
+            method,
+            &step.name,
+            step_seed(self.seed, &step.name),
+            &self.services,
+            &step.params,
+            inputs,
+            self.native,
+        )
     }
 
     /// A fresh instance of a step, planned like the pipeline's own.
@@ -137,7 +152,9 @@ impl Pipeline {
             return Error::Cancelled;
         }
         match f.parameter {
-            Some(p) if step.line > 0 => recipe.source().error(step.line, format!("steps.{}.{p}", step.name), f.message),
+            Some(p) if step.line > 0 => {
+                recipe.source().error(step.line, format!("steps.{}.{p}", step.name), f.message)
+            }
             _ => Error::Step {
                 step: step.name.clone(),
                 method: step.info.id.clone(),
@@ -152,7 +169,13 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`Error::Step`], of the first step in order that failed.
-    pub fn run(&self, scan: &Prepared, wanted: &[(usize, usize)], known: &Known, parallel: bool) -> Result<Outcome> {
+    pub fn run(
+        &self,
+        scan: &Prepared,
+        wanted: &[(usize, usize)],
+        known: &Known,
+        parallel: bool,
+    ) -> Result<Outcome> {
         let n = self.graph.steps.len();
         let is_known = |step: usize| (0..self.specs[step].len()).all(|o| known.contains_key(&(step, o)));
         let mut needed = vec![false; n];
@@ -169,11 +192,14 @@ impl Pipeline {
             pipeline: self,
             scan,
             slots: (0..n).map(|_| Mutex::new(None)).collect(),
-            waiting: (0..n).map(|s| Mutex::new(self.parents(s).iter().filter(|p| needed[**p]).count())).collect(),
+            waiting: (0..n)
+                .map(|s| Mutex::new(self.parents(s).iter().filter(|p| needed[**p]).count()))
+                .collect(),
             needed: &needed,
         };
         for step in (0..n).filter(|&s| needed[s] && is_known(s)) {
-            let values: Vec<Arc<Value>> = (0..self.specs[step].len()).map(|o| known[&(step, o)].clone()).collect();
+            let values: Vec<Arc<Value>> =
+                (0..self.specs[step].len()).map(|o| known[&(step, o)].clone()).collect();
             work.keep(step, Ok((values, Duration::ZERO)));
         }
         if parallel && self.services.threads() > 1 {
@@ -228,7 +254,12 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`Error::Step`] where an input is missing.
-    pub fn bind(&self, at: usize, scan: &Prepared, get: &dyn Fn(usize, usize) -> Option<Arc<Value>>) -> Result<Vec<(usize, Arc<Value>)>> {
+    pub fn bind(
+        &self,
+        at: usize,
+        scan: &Prepared,
+        get: &dyn Fn(usize, usize) -> Option<Arc<Value>>,
+    ) -> Result<Vec<(usize, Arc<Value>)>> {
         let step = &self.graph.steps[at];
         let mut bound = Vec::with_capacity(step.inputs.len());
         for ((port, source), (_, spec)) in step.inputs.iter().zip(&self.inputs[at]) {
@@ -248,7 +279,9 @@ impl Pipeline {
                 }
             };
             let value = match (&scan.scored, &value.data) {
-                (Some(mask), Data::Grid(grid)) if step.is_detector() && value.content == Content::Features => {
+                (Some(mask), Data::Grid(grid))
+                    if step.is_detector() && value.content == Content::Features =>
+                {
                     let mask = on_cells(mask, grid.size())?;
                     let data = Data::Grid(restrict(grid.clone(), &mask));
                     Arc::new(Value { content: value.content, data, image_score: value.image_score })
@@ -262,26 +295,45 @@ impl Pipeline {
 
     fn step_error(&self, at: usize, scan: &Prepared, message: impl Into<String>) -> Error {
         let step = &self.graph.steps[at];
-        Error::Step { step: step.name.clone(), method: step.info.id.clone(), scan: scan.id.clone(), message: message.into() }
+        Error::Step {
+            step: step.name.clone(),
+            method: step.info.id.clone(),
+            scan: scan.id.clone(),
+            message: message.into(),
+        }
     }
 
     /// Scores one scan with one instance, or with the built-in step.
     ///
     /// # Errors
     /// [`Error::Step`] with the method's message.
-    pub fn score_step(&self, at: usize, runner: &Runner, scan: &Prepared, inputs: &[(usize, Arc<Value>)]) -> Result<Vec<Value>> {
+    pub fn score_step(
+        &self,
+        at: usize,
+        runner: &Runner,
+        scan: &Prepared,
+        inputs: &[(usize, Arc<Value>)],
+    ) -> Result<Vec<Value>> {
         let step = &self.graph.steps[at];
         let range = self.inputs[at].first().and_then(|(_, s)| s.range);
         let done = match (&step.worker, runner) {
             (Worker::Onnx(network), _) => network.extract(&inputs[0].1, range, self.native, scan.native),
-            (Worker::OnnxMap(network), _) => {
-                onnx_map::score(network, &step.info, &step.params, &inputs[0].1, range, self.native, scan.native)
-            }
+            (Worker::OnnxMap(network), _) => onnx_map::score(
+                network,
+                &step.info,
+                &step.params,
+                &inputs[0].1,
+                range,
+                self.native,
+                scan.native,
+            ),
             (Worker::Plugin(_), Runner::Plugin(instance)) => {
                 let bound: Vec<(usize, &Value)> = inputs.iter().map(|(p, v)| (*p, &**v)).collect();
                 self.check_sizes(at, &bound).and_then(|()| instance.score(&scan.id, &bound, scan.native))
             }
-            (Worker::Plugin(_), Runner::Builtin) => Err(Failure::about_input("the plugin's instance is missing")),
+            (Worker::Plugin(_), Runner::Builtin) => {
+                Err(Failure::about_input("the plugin's instance is missing"))
+            }
         };
         done.map_err(|f| if f.cancelled { Error::Cancelled } else { self.step_error(at, scan, f.message) })
     }
@@ -295,10 +347,13 @@ impl Pipeline {
                 Data::Cloud(_) => None,
             };
             if size != spec.size {
-                let text = |s: Option<(usize, usize)>| s.map_or("a cloud".into(), |(r, c)| format!("{r}x{c}"));
+                let text =
+                    |s: Option<(usize, usize)>| s.map_or("a cloud".into(), |(r, c)| format!("{r}x{c}"));
                 return Err(Failure::about_input(&format!(
                     "`{}` is {}, the recipe was fitted on {}; scans of one station have one size",
-                    spec.name, text(size), text(spec.size)
+                    spec.name,
+                    text(size),
+                    text(spec.size)
                 )));
             }
         }
@@ -320,17 +375,20 @@ impl Pipeline {
     }
 }
 
+/// What a step made, and how long it took.
+type Made = Result<(Vec<Arc<Value>>, Duration)>;
+
 /// One run over a scan: slots for the results of steps, and how many inputs each still waits for.
 struct Work<'a> {
     pipeline: &'a Pipeline,
     scan: &'a Prepared,
-    slots: Vec<Mutex<Option<Result<(Vec<Arc<Value>>, Duration)>>>>,
+    slots: Vec<Mutex<Option<Made>>>,
     waiting: Vec<Mutex<usize>>,
     needed: &'a [bool],
 }
 
 impl Work<'_> {
-    fn keep(&self, step: usize, done: Result<(Vec<Arc<Value>>, Duration)>) {
+    fn keep(&self, step: usize, done: Made) {
         *self.slots[step].lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
     }
 
@@ -339,7 +397,7 @@ impl Work<'_> {
         slot.as_ref().and_then(|r| r.as_ref().ok()).and_then(|(values, _)| values.get(output).cloned())
     }
 
-    fn compute(&self, step: usize) -> Result<(Vec<Arc<Value>>, Duration)> {
+    fn compute(&self, step: usize) -> Made {
         let start = Instant::now();
         let inputs = self.pipeline.bind(step, self.scan, &|s, o| self.get(s, o))?;
         let values = self.pipeline.score_step(step, &self.pipeline.runners[step], self.scan, &inputs)?;
@@ -357,7 +415,9 @@ impl Work<'_> {
 
     /// Starts the steps that waited for `step` alone.
     fn release<'s>(&'s self, step: usize, scope: &rayon::Scope<'s>) {
-        for child in (0..self.needed.len()).filter(|&c| self.needed[c] && self.pipeline.parents(c).contains(&step)) {
+        for child in
+            (0..self.needed.len()).filter(|&c| self.needed[c] && self.pipeline.parents(c).contains(&step))
+        {
             let mut waiting = self.waiting[child].lock().unwrap_or_else(PoisonError::into_inner);
             *waiting -= 1;
             if *waiting == 0 && self.slots[child].lock().unwrap_or_else(PoisonError::into_inner).is_none() {
@@ -403,14 +463,25 @@ fn on_grid(value: Value, spec: &Spec, native: (usize, usize), planned: (usize, u
     let (Some(size), Data::Grid(grid)) = (spec.size, &value.data) else { return value };
     let (sy, sx) = (native.0 as f64 / planned.0 as f64, native.1 as f64 / planned.1 as f64);
     let f = spec.frame;
-    let frame =
-        Frame { offset_x: f.offset_x * sx, offset_y: f.offset_y * sy, stride_x: f.stride_x * sx, stride_y: f.stride_y * sy };
+    let frame = Frame {
+        offset_x: f.offset_x * sx,
+        offset_y: f.offset_y * sy,
+        stride_x: f.stride_x * sx,
+        stride_y: f.stride_y * sy,
+    };
     if grid.size() == size && grid.frame == frame {
         return value;
     }
     let (scores, valid) = sample(grid, size, frame);
     let values = scores.insert_axis(ndarray::Axis(0));
-    Value { data: Data::Grid(Grid { values: values.as_standard_layout().into_owned(), valid: Some(valid), frame }), ..value }
+    Value {
+        data: Data::Grid(Grid {
+            values: values.as_standard_layout().into_owned(),
+            valid: Some(valid),
+            frame,
+        }),
+        ..value
+    }
 }
 
 /// Samples a one-channel grid at the cells of another frame, bilinearly among valid cells (their weights renormalised);
@@ -434,7 +505,12 @@ pub fn sample(grid: &Grid, size: (usize, usize), frame: Frame) -> (Array2<f32>, 
     let mut valid = Mask::from_elem(size, true);
     for (i, &(y0, y1, fy)) in ys.iter().enumerate() {
         for (j, &(x0, x1, fx)) in xs.iter().enumerate() {
-            let corners = [(y0, x0, (1.0 - fy) * (1.0 - fx)), (y0, x1, (1.0 - fy) * fx), (y1, x0, fy * (1.0 - fx)), (y1, x1, fy * fx)];
+            let corners = [
+                (y0, x0, (1.0 - fy) * (1.0 - fx)),
+                (y0, x1, (1.0 - fy) * fx),
+                (y1, x0, fy * (1.0 - fx)),
+                (y1, x1, fy * fx),
+            ];
             match &grid.valid {
                 None => scores[(i, j)] = corners.iter().map(|&(y, x, w)| w * plane[(y, x)]).sum(),
                 Some(mask) => {

@@ -117,22 +117,28 @@ impl Prepared {
             inside.then(|| (y.round() as usize, x.round() as usize))
         };
         let turned_mask = |mask: Option<&Mask>| {
-            Mask::from_shape_fn(self.native, |(i, j)| nearest(i, j).is_some_and(|at| mask.is_none_or(|m| m[at])))
+            Mask::from_shape_fn(self.native, |(i, j)| {
+                nearest(i, j).is_some_and(|at| mask.is_none_or(|m| m[at]))
+            })
         };
         let sensors = self.sensors.iter().map(|value| {
             let data = match &value.data {
                 Data::Image(image) => Data::Image(turned_image(image, &from)),
                 Data::Grid(grid) => {
-                    let mut turned = Grid { values: Array3::zeros(grid.values.dim()), valid: None, frame: grid.frame };
+                    let mut turned =
+                        Grid { values: Array3::zeros(grid.values.dim()), valid: None, frame: grid.frame };
                     let mut valid = Mask::from_elem(self.native, false);
                     for ((i, j), ok) in valid.indexed_iter_mut() {
-                        let Some((y, x)) = nearest(i, j).filter(|&(y, x)| grid.is_valid(y, x)) else { continue };
+                        let Some((y, x)) = nearest(i, j).filter(|&(y, x)| grid.is_valid(y, x)) else {
+                            continue;
+                        };
                         *ok = true;
                         for (c, mut plane) in turned.values.outer_iter_mut().enumerate() {
                             plane[(i, j)] = grid.values[(c, y, x)];
                         }
                         if grid.channels() == 3 {
-                            let (x, y) = (f64::from(turned.values[(0, i, j)]), f64::from(turned.values[(1, i, j)]));
+                            let (x, y) =
+                                (f64::from(turned.values[(0, i, j)]), f64::from(turned.values[(1, i, j)]));
                             turned.values[(0, i, j)] = (cos * x - sin * y) as f32;
                             turned.values[(1, i, j)] = (sin * x + cos * y) as f32;
                         }
@@ -201,7 +207,8 @@ mod tests {
 
     fn scan() -> Prepared {
         let image = Array3::from_shape_fn((5, 5, 3), |(i, j, c)| (i * 40 + j * 8 + c) as u8);
-        let mut points = Array3::from_shape_fn((3, 5, 5), |(c, i, j)| [j as f32 - 2.0, i as f32 - 2.0, 7.0][c]);
+        let mut points =
+            Array3::from_shape_fn((3, 5, 5), |(c, i, j)| [j as f32 - 2.0, i as f32 - 2.0, 7.0][c]);
         points[(2, 2, 2)] = 9.0;
         let value = |content, data| Arc::new(Value { content, data, image_score: f64::NAN });
         let grid = Grid { values: points, valid: None, frame: Frame::NATIVE };
@@ -227,7 +234,10 @@ mod tests {
                 assert_eq!(turned[(j, 4 - i, 1)], image[(i, j, 1)]);
                 // The point still lies where its pixel is.
                 let at = [points.values[(0, i, j)], points.values[(1, i, j)]];
-                assert!((at[0] - (j as f32 - 2.0)).abs() < 1e-5 && (at[1] - (i as f32 - 2.0)).abs() < 1e-5, "{at:?}");
+                assert!(
+                    (at[0] - (j as f32 - 2.0)).abs() < 1e-5 && (at[1] - (i as f32 - 2.0)).abs() < 1e-5,
+                    "{at:?}"
+                );
             }
         }
         assert_eq!(points.values[(2, 2, 2)], 9.0);

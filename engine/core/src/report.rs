@@ -43,7 +43,12 @@ pub fn write_map(folder: &Path, inspection: &Inspection) -> Result<PathBuf> {
 ///
 /// # Errors
 /// Where the file cannot be written.
-pub fn write_picture(folder: &Path, inspector: &Inspector, inspection: &Inspection, truth: Option<&Mask>) -> Result<PathBuf> {
+pub fn write_picture(
+    folder: &Path,
+    inspector: &Inspector,
+    inspection: &Inspection,
+    truth: Option<&Mask>,
+) -> Result<PathBuf> {
     let path = place(folder, &inspection.id, "png")?;
     let picture = draw(inspector, inspection, truth)?;
     decode::write_png_rgb(&path, &picture)?;
@@ -115,7 +120,13 @@ impl Report {
     ///
     /// # Errors
     /// Where a picture cannot be written.
-    pub fn add(&mut self, inspector: &Inspector, files: &ScanFiles, result: Result<&Inspection, &Error>, limits: &Limits) -> Result<()> {
+    pub fn add(
+        &mut self,
+        inspector: &Inspector,
+        files: &ScanFiles,
+        result: Result<&Inspection, &Error>,
+        limits: &Limits,
+    ) -> Result<()> {
         let mut card = ScanCard {
             id: files.id.clone(),
             verdict: assay_report::Verdict::Invalid,
@@ -172,20 +183,30 @@ impl Report {
             ("calibrated on", format!("{} scans", manifest.calibration.len())),
             ("good parts rejected", format!("{} of {}", percent(f.false_reject_rate), f.n_good)),
             ("defects passed", format!("{} of {}", percent(f.escape_rate), f.n_defect)),
-            ("time a scan", format!("{:.0} ms (median), {:.0} ms (95 %)", f.ms_per_scan.p50, f.ms_per_scan.p95)),
+            (
+                "time a scan",
+                format!("{:.0} ms (median), {:.0} ms (95 %)", f.ms_per_scan.p50, f.ms_per_scan.p95),
+            ),
             ("runtime", format!("{} on {}", manifest.runtime, manifest.device)),
         ];
         self.page.summary = facts.map(|(name, value)| (name.to_owned(), value)).to_vec();
         let figure = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |v| format!("{v:.4}"));
         let header = ["", "scans", "image AUROC", "AU-PRO 0.30", "pixel AUROC"].map(str::to_owned).to_vec();
-        let all = ["all defects".to_owned(), f.n_defect.to_string(), figure(f.image_auroc), figure(f.au_pro_30), figure(f.pixel_auroc)];
+        let all = [
+            "all defects".to_owned(),
+            f.n_defect.to_string(),
+            figure(f.image_auroc),
+            figure(f.au_pro_30),
+            figure(f.pixel_auroc),
+        ];
         let mut rows = vec![all.to_vec()];
         for (kind, d) in &f.by_defect {
             let row = [kind.clone(), d.n.to_string(), figure(d.image_auroc), figure(d.au_pro_30), "-".into()];
             rows.push(row.to_vec());
         }
         self.page.metrics = Some(Metrics { header, rows });
-        let text = html(&self.page).map_err(|e| Error::Request(format!("the page cannot be written: {e}")))?;
+        let text =
+            html(&self.page).map_err(|e| Error::Request(format!("the page cannot be written: {e}")))?;
         let path = self.folder.join("index.html");
         atomic::write(&path, |out| out.write_all(text.as_bytes()))?;
         Ok(path)

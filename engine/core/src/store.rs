@@ -29,7 +29,12 @@ impl Store {
     /// [`Error::Io`] where the file cannot be made.
     pub fn new(scratch: &Path) -> Result<Self> {
         let path = scratch.join("values");
-        let file = File::options().read(true).write(true).create_new(true).open(&path).map_err(|e| Error::io(&path, e))?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|e| Error::io(&path, e))?;
         Ok(Self { path, inner: Mutex::new(Inner { file, end: 0, index: HashMap::new() }) })
     }
 
@@ -69,7 +74,9 @@ const MASKED: u64 = 2;
 fn write(file: &mut File, at: u64, value: &Value) -> std::io::Result<u64> {
     file.seek(SeekFrom::Start(at))?;
     let mut out = BufWriter::with_capacity(1 << 20, &mut *file);
-    let put = |out: &mut BufWriter<&mut File>, words: &[u64]| words.iter().try_for_each(|w| out.write_all(&w.to_le_bytes()));
+    let put = |out: &mut BufWriter<&mut File>, words: &[u64]| {
+        words.iter().try_for_each(|w| out.write_all(&w.to_le_bytes()))
+    };
     let floats = |out: &mut BufWriter<&mut File>, values: &[f32]| out.write_all(bytemuck::cast_slice(values));
     let flag = |cloud: bool, masked: bool| u64::from(cloud) * CLOUD + u64::from(masked) * MASKED;
     put(&mut out, &[u64::from(value.content.bit()), value.image_score.to_bits()])?;
@@ -92,7 +99,10 @@ fn write(file: &mut File, at: u64, value: &Value) -> std::io::Result<u64> {
             }
         }
         Data::Cloud(c) => {
-            put(&mut out, &[flag(true, c.valid.is_some()), c.positions.nrows() as u64, c.values.ncols() as u64])?;
+            put(
+                &mut out,
+                &[flag(true, c.valid.is_some()), c.positions.nrows() as u64, c.values.ncols() as u64],
+            )?;
             floats(&mut out, &c.positions.iter().copied().collect::<Vec<f32>>())?;
             floats(&mut out, &c.values.iter().copied().collect::<Vec<f32>>())?;
             if let Some(mask) = &c.valid {
@@ -168,7 +178,10 @@ mod tests {
         let grid = |v: f32| Value {
             content: Content::Scores,
             data: Data::Grid(Grid {
-                values: Array3::from_shape_fn((2, 2, 3), |(c, i, j)| if j == 1 { 0.0 } else { v + (c + i) as f32 }),
+                values: Array3::from_shape_fn(
+                    (2, 2, 3),
+                    |(c, i, j)| if j == 1 { 0.0 } else { v + (c + i) as f32 },
+                ),
                 valid: Some(Mask::from_shape_fn((2, 3), |(_, j)| j != 1)),
                 frame: Frame { offset_x: 0.5, offset_y: -1.0, stride_x: 4.0, stride_y: 2.0 },
             }),

@@ -19,7 +19,8 @@ pub enum Content {
 }
 
 impl Content {
-    const ALL: [Self; 7] = [Self::Rgb, Self::Gray, Self::Xyz, Self::Depth, Self::Points, Self::Features, Self::Scores];
+    const ALL: [Self; 7] =
+        [Self::Rgb, Self::Gray, Self::Xyz, Self::Depth, Self::Points, Self::Features, Self::Scores];
 
     /// The ABI's bit.
     pub fn bit(self) -> u32 {

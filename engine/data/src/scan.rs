@@ -124,6 +124,16 @@ pub struct Sensor {
     pub unit: Unit,
 }
 
+impl Sensor {
+    /// Whether the pattern can find files: it holds `{id}` once and stays inside its folder.
+    ///
+    /// # Errors
+    /// [`DataError::BadSensor`].
+    pub fn check(&self) -> Result<(), DataError> {
+        crate::layout::pattern::Pattern::of(self).map(drop)
+    }
+}
+
 /// The decoded data of one sensor.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Modality {

@@ -127,9 +127,11 @@ pub(crate) unsafe fn tensor_slice<'a, T>(t: &abi::Tensor, dtype: u32) -> Result<
             format!("a tensor of dtype {} on device {} was not expected", t.dtype, t.device),
         ));
     }
-    // SAFETY: `shape` holds `ndim` extents.
-    let extents =
-        if t.ndim == 0 { &[][..] } else { unsafe { std::slice::from_raw_parts(t.shape, t.ndim as usize) } };
+    let extents = match t.ndim {
+        0 => &[][..],
+        // SAFETY: `shape` holds `ndim` extents.
+        n => unsafe { std::slice::from_raw_parts(t.shape, n as usize) },
+    };
     let shape: Vec<usize> = extents
         .iter()
         .map(|&n| usize::try_from(n).map_err(|_| Error::input("", "a tensor has a negative extent")))

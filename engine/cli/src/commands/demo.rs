@@ -12,8 +12,8 @@ use assay_core::recipe::Recipe;
 use assay_data::Dataset;
 use assay_synthetic::{Spec, generate};
 
-/// The default recipe, as shipped in `configs/`.
-const RECIPE: &str = include_str!("../../../../configs/mvtec3d.toml");
+/// The default recipe for parts in a fixture, as shipped in `configs/`.
+const RECIPE: &str = include_str!("../../../../configs/fixture3d.toml");
 
 pub(crate) fn run(args: &args::Demo, console: &Console) -> Result<Status> {
     console.stop_on_interrupt();
@@ -37,7 +37,14 @@ pub(crate) fn run(args: &args::Demo, console: &Console) -> Result<Status> {
     let model = fit::fit_dataset(&recipe, graph, &dataset, &context, console)?;
     model.write(&model_file)?;
     let (model, sha256) = assay_core::model::Model::read(&model_file)?;
-    let inspector = Inspector::open(model, sha256, &context.registry, &context.engine, &context.services, context.limits)?;
+    let inspector = Inspector::open(
+        model,
+        sha256,
+        &context.registry,
+        &context.engine,
+        &context.services,
+        context.limits,
+    )?;
     let (figures, page) = eval::evaluate_with_report(
         &inspector,
         &dataset.test,

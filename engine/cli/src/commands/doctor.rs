@@ -40,13 +40,19 @@ pub(crate) fn run(args: &args::Doctor) -> Result<Status> {
     match Registry::discover(&path) {
         Ok(registry) => {
             for library in registry.libraries() {
-                let methods: Vec<&str> =
-                    registry.methods().filter(|m| m.library.path == library.path).map(|m| m.info.id.as_str()).collect();
+                let methods: Vec<&str> = registry
+                    .methods()
+                    .filter(|m| m.library.path == library.path)
+                    .map(|m| m.info.id.as_str())
+                    .collect();
                 line(&format!("           {} {}: {}", library.name, library.version, methods.join(", ")))?;
                 line(&format!("             {}", library.path.display()))?;
             }
             for (method, hidden) in &registry.hidden {
-                line(&format!("           `{method}` of {} is hidden by an earlier folder", hidden.display()))?;
+                line(&format!(
+                    "           `{method}` of {} is hidden by an earlier folder",
+                    hidden.display()
+                ))?;
             }
             for broken in &registry.broken {
                 status = Status::Invalid;

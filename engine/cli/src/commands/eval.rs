@@ -19,8 +19,15 @@ pub(crate) fn run(args: &args::Eval, console: &Console) -> Result<Status> {
     anyhow::ensure!(!dataset.test.is_empty(), "{} has no test scans to evaluate on", args.data.display());
     let object = object_name(&args.data)?;
     let maps = args.maps.as_ref().map(|m| m.join(&object));
-    let (figures, page) =
-        evaluate_with_report(&inspector, &dataset.test, &context.limits, maps.as_deref(), args.report.as_deref(), &object, console)?;
+    let (figures, page) = evaluate_with_report(
+        &inspector,
+        &dataset.test,
+        &context.limits,
+        maps.as_deref(),
+        args.report.as_deref(),
+        &object,
+        console,
+    )?;
     if args.json {
         output::json(&figures)?;
     } else {

@@ -32,7 +32,13 @@ pub(crate) fn run(args: &args::Fit, console: &Console) -> Result<Status> {
 }
 
 /// Fits on a data set and says what the thresholds rest on.
-pub(crate) fn fit_dataset(recipe: &Recipe, graph: Graph, dataset: &Dataset, context: &Context, console: &Console) -> Result<Model> {
+pub(crate) fn fit_dataset(
+    recipe: &Recipe,
+    graph: Graph,
+    dataset: &Dataset,
+    context: &Context,
+    console: &Console,
+) -> Result<Model> {
     let split = Split::of(dataset, recipe.seed)?;
     let (n, m) = (split.training.len(), split.calibration.len());
     let info = context.engine.describe();
@@ -45,7 +51,10 @@ pub(crate) fn fit_dataset(recipe: &Recipe, graph: Graph, dataset: &Dataset, cont
     ));
     let model = fit(recipe, graph, &split, &context.limits, &context.engine, &context.services)?;
     let Threshold { value, rate, parts } = model.manifest.image_threshold;
-    console.info(&format!("threshold {value:.4}: rejects at most {:.1} % of good parts ({parts} calibration scans)", 100.0 * rate));
+    console.info(&format!(
+        "threshold {value:.4}: rejects at most {:.1} % of good parts ({parts} calibration scans)",
+        100.0 * rate
+    ));
     let wanted = recipe.decide.false_reject_rate;
     if rate > wanted {
         console.warn(&format!(
@@ -60,9 +69,11 @@ pub(crate) fn fit_dataset(recipe: &Recipe, graph: Graph, dataset: &Dataset, cont
 /// Finds out before a long fit that the model cannot be written.
 fn check_writable(output: &Path) -> Result<()> {
     let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let metadata = std::fs::metadata(folder).with_context(|| format!("the model's folder {}", folder.display()))?;
+    let metadata =
+        std::fs::metadata(folder).with_context(|| format!("the model's folder {}", folder.display()))?;
     anyhow::ensure!(metadata.is_dir(), "{} is not a folder", folder.display());
     anyhow::ensure!(!output.is_dir(), "{} is a folder; -o names the model file", output.display());
-    tempfile::tempfile_in(folder).with_context(|| format!("the model's folder {} cannot be written", folder.display()))?;
+    tempfile::tempfile_in(folder)
+        .with_context(|| format!("the model's folder {} cannot be written", folder.display()))?;
     Ok(())
 }

@@ -21,7 +21,8 @@ struct Figures {
     au_pro_01: f64,
 }
 
-const NAMES: [&str; 6] = ["image AUROC", "pixel AUROC", "AU-PRO 0.30", "AU-PRO 0.10", "AU-PRO 0.05", "AU-PRO 0.01"];
+const NAMES: [&str; 6] =
+    ["image AUROC", "pixel AUROC", "AU-PRO 0.30", "AU-PRO 0.10", "AU-PRO 0.05", "AU-PRO 0.01"];
 
 impl Figures {
     fn values(&self) -> [f64; 6] {
@@ -59,7 +60,10 @@ pub(crate) fn run(args: &args::Metrics) -> Result<Status> {
                 Some(path) => {
                     let mask = decode::mask(path, &limits)?;
                     let ((r, c), file) = (mask.dim(), pair.map.display());
-                    anyhow::ensure!((r, c) == (rows, cols), "{file} is {rows}x{cols}, its mask {r}x{c}: maps have the scan's native size");
+                    anyhow::ensure!(
+                        (r, c) == (rows, cols),
+                        "{file} is {rows}x{cols}, its mask {r}x{c}: maps have the scan's native size"
+                    );
                     mask.iter().copied().collect()
                 }
                 None => vec![false; rows * cols],
@@ -75,7 +79,9 @@ pub(crate) fn run(args: &args::Metrics) -> Result<Status> {
     if args.json {
         output::json(&report)?;
     } else {
-        let row = |name: &str, f: &Figures| [vec![name.to_owned()], f.values().map(|v| figure(Some(v))).to_vec()].concat();
+        let row = |name: &str, f: &Figures| {
+            [vec![name.to_owned()], f.values().map(|v| figure(Some(v))).to_vec()].concat()
+        };
         let mut rows = vec![[vec!["object".to_owned()], NAMES.map(str::to_owned).to_vec()].concat()];
         rows.extend(report.objects.iter().map(|(name, f)| row(name, f)));
         rows.push(row("mean", &report.mean));

@@ -16,7 +16,9 @@ pub(crate) fn list(machine: &Machine, console: &Console) -> Result<Status> {
     }
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut add = |info: &MethodInfo, from: &str| {
-        rows.push([&info.id, info.role(), &info.version, from, &info.summary].map(|s: &str| s.to_owned()).to_vec());
+        rows.push(
+            [&info.id, info.role(), &info.version, from, &info.summary].map(|s: &str| s.to_owned()).to_vec(),
+        );
     };
     builtin_methods().iter().for_each(|info| add(info, "built in"));
     for method in registry.methods() {
@@ -49,7 +51,8 @@ pub(crate) fn info(id: &str, json: bool, machine: &Machine, console: &Console) -
     }
     line(&format!("{} - {} ({})", info.id, info.name, info.role()))?;
     line(&format!("  {}", info.summary))?;
-    let fact = |name: &str, text: &str| if text.is_empty() { Ok(()) } else { line(&format!("  {name}: {text}")) };
+    let fact =
+        |name: &str, text: &str| if text.is_empty() { Ok(()) } else { line(&format!("  {name}: {text}")) };
     fact("paper", &info.paper)?;
     fact("deviations", &info.deviations)?;
     fact("version", &format!("{} by {}, {}", info.version, info.vendor, info.licence))?;
@@ -71,7 +74,8 @@ pub(crate) fn info(id: &str, json: bool, machine: &Machine, console: &Console) -
             (None, Some(b)) => format!(", at most {b}"),
             (None, None) => String::new(),
         };
-        let choices = if p.choices.is_empty() { String::new() } else { format!(", one of {}", p.choices.join(", ")) };
+        let choices =
+            if p.choices.is_empty() { String::new() } else { format!(", one of {}", p.choices.join(", ")) };
         let unit = if p.unit.is_empty() { String::new() } else { format!(" {}", p.unit) };
         line(&format!("  {} = {}{unit}  ({}{bounds}{choices})", p.name, p.default, p.kind.name()))?;
         p.doc.lines().try_for_each(|l| line(&format!("      {}", l.trim())))?;

@@ -173,17 +173,18 @@ impl MethodInfo {
         // SAFETY: as above; null stands for the empty string here.
         let optional = |p: *const c_char| unsafe { text(p) }.unwrap_or_default();
         let id = name(raw.id, "id")?;
-        if id.is_empty() || !id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_') {
+        if id.is_empty()
+            || !id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+        {
             return Err(format!("method id `{id}` is not made of a-z, 0-9, _ and -"));
         }
         let context = |e: String| format!("method `{id}`: {e}");
         // SAFETY: arrays of descriptors hold as many valid pointers as they say.
         let (inputs, outputs, params) = unsafe {
-            let port = |p: &abi::Port| read_port(p);
             (
-                each(raw.inputs, raw.n_inputs, port).map_err(context)?,
-                each(raw.outputs, raw.n_outputs, port).map_err(context)?,
-                each(raw.params, raw.n_params, |p| read_param(p)).map_err(context)?,
+                each(raw.inputs, raw.n_inputs, read_port).map_err(context)?,
+                each(raw.outputs, raw.n_outputs, read_port).map_err(context)?,
+                each(raw.params, raw.n_params, read_param).map_err(context)?,
             )
         };
         if outputs.is_empty() || outputs.iter().any(|o| o.content.len() != 1) {
@@ -244,8 +245,11 @@ pub(super) unsafe fn each<T, U>(
         return Err(format!("an array of {n} entries is not plausible"));
     }
     (0..n as usize)
-        // SAFETY: by the caller.
-        .map(|i| unsafe { (*entries.add(i)).as_ref() }.ok_or_else(|| "an array holds a null entry".to_owned()).and_then(&read))
+        .map(|i| {
+            // SAFETY: by the caller.
+            let entry = unsafe { (*entries.add(i)).as_ref() };
+            entry.ok_or_else(|| "an array holds a null entry".to_owned()).and_then(&read)
+        })
         .collect()
 }
 
@@ -271,7 +275,8 @@ fn read_param(p: &abi::Param) -> Result<ParamInfo, String> {
     // SAFETY: strings and tables of descriptors obey the ABI.
     unsafe {
         let name = text(p.name).ok_or("a parameter has no name")?;
-        let kind = ParamKind::of(p.type_).ok_or_else(|| format!("parameter `{name}` has unknown type {}", p.type_))?;
+        let kind = ParamKind::of(p.type_)
+            .ok_or_else(|| format!("parameter `{name}` has unknown type {}", p.type_))?;
         let default = p.default_value.as_ref().ok_or_else(|| format!("parameter `{name}` has no default"))?;
         let n = u32::try_from(p.n_choices).map_err(|e| e.to_string())?;
         let choices = if n > 1024 || (n > 0 && p.choices.is_null()) {
@@ -308,7 +313,9 @@ unsafe fn read_value(kind: ParamKind, v: &abi::ParamValue) -> Result<ParamValue,
             ParamKind::String => ParamValue::String(text(v.s).unwrap_or_default()),
             ParamKind::IntList => ParamValue::IntList(each(v.items, n, |i| Ok(i.i))?),
             ParamKind::FloatList => ParamValue::FloatList(each(v.items, n, |i| Ok(i.f))?),
-            ParamKind::StringList => ParamValue::StringList(each(v.items, n, |i| Ok(text(i.s).unwrap_or_default()))?),
+            ParamKind::StringList => {
+                ParamValue::StringList(each(v.items, n, |i| Ok(text(i.s).unwrap_or_default()))?)
+            }
         })
     }
 }

@@ -8,6 +8,7 @@
 use super::library::{Library, Method, load};
 use crate::error::{Error, Result, nearest};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -22,9 +23,12 @@ impl SearchPath {
     pub fn usual(explicit: &[PathBuf]) -> Self {
         let mut folders: Vec<(PathBuf, bool)> = explicit.iter().map(|p| (p.clone(), true)).collect();
         if let Some(list) = std::env::var_os("ASSAY_PLUGIN_PATH") {
-            folders.extend(std::env::split_paths(&list).filter(|p| !p.as_os_str().is_empty()).map(|p| (p, true)));
+            folders.extend(
+                std::env::split_paths(&list).filter(|p| !p.as_os_str().is_empty()).map(|p| (p, true)),
+            );
         }
-        if let Some(beside) = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf)) {
+        if let Some(beside) = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf))
+        {
             folders.push((beside.join("plugins"), false));
             if let Some(prefix) = beside.parent() {
                 folders.push((prefix.join("lib").join("assay").join("plugins"), false));
@@ -32,7 +36,9 @@ impl SearchPath {
             folders.push((beside, false));
         }
         if cfg!(unix) {
-            folders.extend(["/usr/local/lib/assay/plugins", "/usr/lib/assay/plugins"].map(|p| (p.into(), false)));
+            folders.extend(
+                ["/usr/local/lib/assay/plugins", "/usr/lib/assay/plugins"].map(|p| (p.into(), false)),
+            );
         }
         Self { folders }
     }
@@ -81,7 +87,10 @@ impl Registry {
             match libraries_in(&folder) {
                 Ok(files) => registry.add_folder(&folder, files)?,
                 Err(e) if *required => {
-                    return Err(Error::Plugin { path: folder, message: format!("cannot be searched for plugins: {e}") });
+                    return Err(Error::Plugin {
+                        path: folder,
+                        message: format!("cannot be searched for plugins: {e}"),
+                    });
                 }
                 Err(_) => {}
             }
@@ -116,10 +125,11 @@ impl Registry {
             }
         }
         for (id, method) in here {
-            if self.methods.contains_key(&id) {
-                self.hidden.push((id, method.library.path.clone()));
-            } else {
-                self.methods.insert(id, method);
+            match self.methods.entry(id) {
+                Entry::Occupied(taken) => {
+                    self.hidden.push((taken.key().clone(), method.library.path.clone()))
+                }
+                Entry::Vacant(free) => drop(free.insert(method)),
             }
         }
         Ok(())
@@ -145,7 +155,8 @@ impl Registry {
 
     /// Why there is no method `id`: nearest spelling, folders searched, libraries that could not be used.
     pub fn why_missing(&self, id: &str, builtin: &[&str]) -> String {
-        let known: Vec<&str> = self.methods.keys().map(String::as_str).chain(builtin.iter().copied()).collect();
+        let known: Vec<&str> =
+            self.methods.keys().map(String::as_str).chain(builtin.iter().copied()).collect();
         let mut message = format!("there is no method `{id}`{}", nearest(id, known.iter().copied()));
         if self.methods.is_empty() {
             let folders: Vec<String> = self.searched.iter().map(|p| p.display().to_string()).collect();
@@ -168,7 +179,9 @@ fn libraries_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     for folder in folders.into_iter().flatten() {
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
-            let Some(name) = path.file_name().filter(|n| n.to_str().is_some_and(is_plugin_name)) else { continue };
+            let Some(name) = path.file_name().filter(|n| n.to_str().is_some_and(is_plugin_name)) else {
+                continue;
+            };
             let Some(modified) = path.metadata().ok().filter(std::fs::Metadata::is_file) else { continue };
             let modified = modified.modified().unwrap_or(SystemTime::UNIX_EPOCH);
             match found.get(name) {
@@ -198,8 +211,16 @@ mod tests {
 
     #[test]
     fn only_plugin_names_are_touched() {
-        assert!(is_plugin_name(&format!("{}assay_x{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)));
-        assert!(!is_plugin_name("libother.so") && !is_plugin_name("assay_x.txt") && !is_plugin_name("libassay_x.so.bak"));
+        assert!(is_plugin_name(&format!(
+            "{}assay_x{}",
+            std::env::consts::DLL_PREFIX,
+            std::env::consts::DLL_SUFFIX
+        )));
+        assert!(
+            !is_plugin_name("libother.so")
+                && !is_plugin_name("assay_x.txt")
+                && !is_plugin_name("libassay_x.so.bak")
+        );
     }
 
     #[test]
@@ -217,7 +238,11 @@ mod tests {
         std::fs::write(dir.path().join("notes.txt"), "ignored").unwrap();
         let registry = Registry::discover(&SearchPath::only(&[dir.path().to_path_buf()])).unwrap();
         assert_eq!(registry.broken.len(), 1);
-        assert!(registry.broken[0].to_string().contains("not a complete dynamic library"), "{}", registry.broken[0]);
+        assert!(
+            registry.broken[0].to_string().contains("not a complete dynamic library"),
+            "{}",
+            registry.broken[0]
+        );
         assert!(registry.why_missing("patchcor", &["patchcore"]).contains("did you mean `patchcore`"));
     }
 }

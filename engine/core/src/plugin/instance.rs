@@ -78,8 +78,12 @@ unsafe impl Sync for Instance {}
 
 /// Runs an ABI function with an error struct and turns its status into a result.
 fn call(f: impl FnOnce(*mut abi::Error) -> abi::Status) -> Outcome<()> {
-    let mut error =
-        abi::Error { struct_size: abi::size_of::<abi::Error>(), code: abi::OK, subject: [0; 128], message: [0; 1024] };
+    let mut error = abi::Error {
+        struct_size: abi::size_of::<abi::Error>(),
+        code: abi::OK,
+        subject: [0; 128],
+        message: [0; 1024],
+    };
     let status = f(&mut error);
     if status == abi::OK {
         return Ok(());
@@ -134,8 +138,12 @@ impl RawParam {
             raw.value.n_items = raw._pointers.len() as u64;
         };
         match value {
-            ParamValue::IntList(v) => list(ParamKind::IntList, v.iter().map(|&v| ParamValue::Int(v)).collect()),
-            ParamValue::FloatList(v) => list(ParamKind::FloatList, v.iter().map(|&v| ParamValue::Float(v)).collect()),
+            ParamValue::IntList(v) => {
+                list(ParamKind::IntList, v.iter().map(|&v| ParamValue::Int(v)).collect())
+            }
+            ParamValue::FloatList(v) => {
+                list(ParamKind::FloatList, v.iter().map(|&v| ParamValue::Float(v)).collect())
+            }
             ParamValue::StringList(v) => {
                 list(ParamKind::StringList, v.iter().map(|v| ParamValue::String(v.clone())).collect());
             }
@@ -170,23 +178,29 @@ impl Instance {
         let host = HostTable::new(who, seed, services);
         let names: Vec<CString> =
             method.info.params.iter().map(|p| CString::new(p.name.as_str()).unwrap_or_default()).collect();
-        let raw: Vec<Box<RawParam>> = names.iter().zip(params).map(|(n, v)| RawParam::new(n.as_ptr(), v)).collect();
-        let pointers: Vec<*const abi::ParamValue> = raw.iter().map(|r| std::ptr::from_ref(&r.value)).collect();
+        let raw: Vec<Box<RawParam>> =
+            names.iter().zip(params).map(|(n, v)| RawParam::new(n.as_ptr(), v)).collect();
+        let pointers: Vec<*const abi::ParamValue> =
+            raw.iter().map(|r| std::ptr::from_ref(&r.value)).collect();
         let mut handle = std::ptr::null_mut();
         let create = method.raw.create.ok_or_else(|| Failure::new("has no create function"))?;
         // SAFETY: all pointers are valid for the call; the host table is kept beside the instance.
-        call(|e| unsafe { create(method.raw, &host.raw, pointers.as_ptr(), pointers.len() as u32, &mut handle, e) })?;
+        call(|e| unsafe {
+            create(method.raw, &host.raw, pointers.as_ptr(), pointers.len() as u32, &mut handle, e)
+        })?;
         if handle.is_null() {
             return Err(Failure::new("create returned no instance"));
         }
         let alone = (!method.info.concurrent).then(|| Mutex::new(()));
-        let mut this = Self { method: method.clone(), handle, outputs: Vec::new(), native, alone, _host: host };
+        let mut this =
+            Self { method: method.clone(), handle, outputs: Vec::new(), native, alone, _host: host };
         this.plan(inputs)?;
         Ok(this)
     }
 
     fn plan(&mut self, inputs: &[(usize, Spec)]) -> Outcome<()> {
-        let names: Vec<CString> = inputs.iter().map(|(_, s)| CString::new(s.name.as_str()).unwrap_or_default()).collect();
+        let names: Vec<CString> =
+            inputs.iter().map(|(_, s)| CString::new(s.name.as_str()).unwrap_or_default()).collect();
         let native = (self.native.0 as i64, self.native.1 as i64);
         let specs: Vec<abi::Spec> =
             inputs.iter().zip(&names).map(|((port, s), name)| raw_spec(*port, s, native, name)).collect();
@@ -199,13 +213,20 @@ impl Instance {
             range: None,
             name: String::new(),
         };
-        let mut outputs: Vec<abi::Spec> =
-            (0..self.info().outputs.len()).map(|i| abi::Spec { name: std::ptr::null(), ..raw_spec(i, &blank, native, c"") }).collect();
+        let mut outputs: Vec<abi::Spec> = (0..self.info().outputs.len())
+            .map(|i| abi::Spec { name: std::ptr::null(), ..raw_spec(i, &blank, native, c"") })
+            .collect();
         let out: Vec<*mut abi::Spec> = outputs.iter_mut().map(std::ptr::from_mut).collect();
         let plan = self.method.raw.plan.ok_or_else(|| Failure::new("has no plan function"))?;
         // SAFETY: all pointers are valid for the call.
-        call(|e| unsafe { plan(self.handle, pointers.as_ptr(), pointers.len() as u32, out.as_ptr(), out.len() as u32, e) })?;
-        self.outputs = outputs.iter().zip(&self.info().outputs).map(|(raw, port)| planned(raw, port)).collect::<Outcome<_>>()?;
+        call(|e| unsafe {
+            plan(self.handle, pointers.as_ptr(), pointers.len() as u32, out.as_ptr(), out.len() as u32, e)
+        })?;
+        self.outputs = outputs
+            .iter()
+            .zip(&self.info().outputs)
+            .map(|(raw, port)| planned(raw, port))
+            .collect::<Outcome<_>>()?;
         Ok(())
     }
 
@@ -267,7 +288,8 @@ impl Instance {
     /// What the method says; an output that is missing, of another shape than planned, or not finite.
     pub fn score(&self, id: &str, inputs: &[Bound<'_>], native: (usize, usize)) -> Outcome<Vec<Value>> {
         let score = self.method.raw.score.ok_or_else(|| Failure::new("has no score function"))?;
-        let mut sink = Sink { specs: &self.outputs, ports: self.outputs.iter().map(|_| Parts::default()).collect() };
+        let mut sink =
+            Sink { specs: &self.outputs, ports: self.outputs.iter().map(|_| Parts::default()).collect() };
         let outputs = abi::Outputs {
             struct_size: abi::size_of::<abi::Outputs>(),
             n_outputs: self.outputs.len() as u32,
@@ -282,7 +304,8 @@ impl Instance {
             call(|e| unsafe { score(self.handle, samples.as_ptr(), sinks.as_ptr(), 1, e) })
         })?;
         drop(lock);
-        let scale = (native.0 as f64 / self.native.0.max(1) as f64, native.1 as f64 / self.native.1.max(1) as f64);
+        let scale =
+            (native.0 as f64 / self.native.0.max(1) as f64, native.1 as f64 / self.native.1.max(1) as f64);
         let ports = self.info().outputs.iter().zip(&self.outputs).zip(sink.ports);
         ports.map(|((port, spec), parts)| parts.into_value(&port.name, spec, scale)).collect()
     }
@@ -294,7 +317,8 @@ impl Instance {
     pub fn save(&self) -> Outcome<Vec<u8>> {
         unsafe extern "C" fn write(ctx: *mut c_void, data: *const c_void, len: usize) -> abi::Status {
             // SAFETY: `ctx` is the vector below; the method passes `len` readable bytes.
-            let (out, data) = unsafe { (&mut *ctx.cast::<Vec<u8>>(), std::slice::from_raw_parts(data.cast(), len)) };
+            let (out, data) =
+                unsafe { (&mut *ctx.cast::<Vec<u8>>(), std::slice::from_raw_parts(data.cast(), len)) };
             if out.try_reserve(len).is_err() {
                 return abi::ERR_RESOURCE;
             }
@@ -384,10 +408,12 @@ fn planned(raw: &abi::Spec, port: &super::descriptor::PortInfo) -> Outcome<Spec>
         return Err(bad(&format!("with shape [{}, {}, {}]", raw.channels, raw.rows, raw.cols)));
     }
     let f = raw.frame;
-    let frame = Frame { offset_x: f.offset_x, offset_y: f.offset_y, stride_x: f.stride_x, stride_y: f.stride_y };
+    let frame =
+        Frame { offset_x: f.offset_x, offset_y: f.offset_y, stride_x: f.stride_x, stride_y: f.stride_y };
     let finite = frame.offset_x.is_finite() && frame.offset_y.is_finite();
     let positive = |s: f64| s.is_finite() && s > 0.0;
-    if !cloud && !(finite && positive(f.stride_x) && positive(f.stride_y)) {
+    let somewhere = finite && positive(f.stride_x) && positive(f.stride_y);
+    if !cloud && !somewhere {
         return Err(bad("in a place that is not finite"));
     }
     let content = port.content[0];
@@ -445,7 +471,9 @@ impl Parts {
         }
         let shape_error = |e: ndarray::ShapeError| bad(e.to_string());
         let data = if let Some((rows, cols)) = spec.size {
-            let valid = self.valid.map(|v| Mask::from_shape_vec((rows, cols), v.into_iter().map(|b| b != 0).collect()));
+            let valid = self
+                .valid
+                .map(|v| Mask::from_shape_vec((rows, cols), v.into_iter().map(|b| b != 0).collect()));
             let f = spec.frame;
             Data::Grid(Grid {
                 values: Array3::from_shape_vec((spec.channels, rows, cols), values).map_err(shape_error)?,
@@ -484,7 +512,8 @@ unsafe extern "C" fn alloc(
 ) -> abi::Status {
     const MOST_POINTS: i64 = 1 << 26;
     // SAFETY: `ctx` is the sink in `score`; the method passes `ndim` extents.
-    let (sink, shape) = unsafe { (&mut *ctx.cast::<Sink<'_>>(), std::slice::from_raw_parts(shape, ndim.min(8) as usize)) };
+    let (sink, shape) =
+        unsafe { (&mut *ctx.cast::<Sink<'_>>(), std::slice::from_raw_parts(shape, ndim.min(8) as usize)) };
     // SAFETY: the method's error struct.
     let refuse = |message: &str| unsafe { fill_error(error, abi::ERR_INPUT, "", message) };
     let Some((spec, parts)) = sink.specs.get(port as usize).zip(sink.ports.get_mut(port as usize)) else {
@@ -506,7 +535,9 @@ unsafe extern "C" fn alloc(
         _ => return refuse(&format!("output {port} has no part {part}")),
     };
     if shape != expected || dtype != wanted_dtype {
-        return refuse(&format!("output {port}, part {part}: shape {shape:?} was asked for, {expected:?} was planned"));
+        return refuse(&format!(
+            "output {port}, part {part}: shape {shape:?} was asked for, {expected:?} was planned"
+        ));
     }
     let taken = match part {
         abi::PART_VALUES => parts.values.is_some(),
@@ -530,7 +561,12 @@ unsafe extern "C" fn alloc(
     abi::OK
 }
 
-unsafe extern "C" fn set_image_score(ctx: *mut c_void, port: u32, score: f64, error: *mut abi::Error) -> abi::Status {
+unsafe extern "C" fn set_image_score(
+    ctx: *mut c_void,
+    port: u32,
+    score: f64,
+    error: *mut abi::Error,
+) -> abi::Status {
     // SAFETY: `ctx` is the sink in `score`.
     let sink = unsafe { &mut *ctx.cast::<Sink<'_>>() };
     match sink.ports.get_mut(port as usize) {
@@ -539,7 +575,9 @@ unsafe extern "C" fn set_image_score(ctx: *mut c_void, port: u32, score: f64, er
             abi::OK
         }
         // SAFETY: the method's error struct.
-        _ => unsafe { fill_error(error, abi::ERR_INPUT, "", &format!("image score {score} of output {port}")) },
+        _ => unsafe {
+            fill_error(error, abi::ERR_INPUT, "", &format!("image score {score} of output {port}"))
+        },
     }
 }
 
@@ -556,9 +594,10 @@ fn with_sample<T>(id: &str, index: usize, inputs: &[Bound<'_>], body: impl FnOnc
         .map(|(_, v)| match &v.data {
             Data::Image(image) => Prepared::Grid(Cow::Owned(planes(image))),
             Data::Grid(g) if g.values.is_standard_layout() => Prepared::Grid(Cow::Borrowed(g)),
-            Data::Grid(g) => {
-                Prepared::Grid(Cow::Owned(Grid { values: g.values.as_standard_layout().into_owned(), ..g.clone() }))
-            }
+            Data::Grid(g) => Prepared::Grid(Cow::Owned(Grid {
+                values: g.values.as_standard_layout().into_owned(),
+                ..g.clone()
+            })),
             Data::Cloud(c) => Prepared::Cloud(c),
         })
         .collect();

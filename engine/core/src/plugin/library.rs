@@ -58,11 +58,17 @@ pub(super) fn load(path: &Path) -> Result<Vec<Method>> {
     if (entry.abi_major, entry.abi_minor) != (abi::ABI_MAJOR, abi::ABI_MINOR) {
         return Err(fail(format!(
             "it was built for plugin ABI {}.{}, this program speaks {}.{}; rebuild the plugin",
-            entry.abi_major, entry.abi_minor, abi::ABI_MAJOR, abi::ABI_MINOR
+            entry.abi_major,
+            entry.abi_minor,
+            abi::ABI_MAJOR,
+            abi::ABI_MINOR
         )));
     }
     if entry.struct_size < abi::size_of::<abi::EntryTable>() {
-        return Err(fail(format!("its entry table has {} bytes, fewer than its ABI version says", entry.struct_size)));
+        return Err(fail(format!(
+            "its entry table has {} bytes, fewer than its ABI version says",
+            entry.struct_size
+        )));
     }
     let open = entry.plugin.ok_or_else(|| fail("its entry has no `plugin` function".into()))?;
     // SAFETY: a function of the plugin, without arguments.
@@ -105,7 +111,11 @@ fn check_file(bytes: &[u8]) -> std::result::Result<(), String> {
     if file.kind() != object::ObjectKind::Dynamic {
         return Err(format!("it is not a dynamic library but {:?}", file.kind()));
     }
-    let machine = if cfg!(target_arch = "x86_64") { object::Architecture::X86_64 } else { object::Architecture::Aarch64 };
+    let machine = if cfg!(target_arch = "x86_64") {
+        object::Architecture::X86_64
+    } else {
+        object::Architecture::Aarch64
+    };
     if file.architecture() != machine {
         return Err(format!("it was built for {:?}, this machine is {machine:?}", file.architecture()));
     }
@@ -113,7 +123,10 @@ fn check_file(bytes: &[u8]) -> std::result::Result<(), String> {
     for segment in file.segments() {
         let (offset, length) = segment.file_range();
         if offset.checked_add(length).is_none_or(|end| end > size) {
-            return Err(format!("it is truncated: {size} bytes, a segment ends at {}", offset.saturating_add(length)));
+            return Err(format!(
+                "it is truncated: {size} bytes, a segment ends at {}",
+                offset.saturating_add(length)
+            ));
         }
     }
     // The section table is the last thing in the file: reading it finds the tail missing.

@@ -141,7 +141,12 @@ unsafe fn lossy(text: *const c_char) -> String {
 ///
 /// # Safety
 /// `error` is null or valid.
-pub(super) unsafe fn fill_error(error: *mut abi::Error, code: abi::Status, subject: &str, message: &str) -> abi::Status {
+pub(super) unsafe fn fill_error(
+    error: *mut abi::Error,
+    code: abi::Status,
+    subject: &str,
+    message: &str,
+) -> abi::Status {
     // SAFETY: by the caller.
     if let Some(error) = unsafe { error.as_mut() } {
         error.code = code;
@@ -212,7 +217,8 @@ unsafe extern "C" fn open(
     error: *mut abi::Error,
 ) -> abi::Status {
     // SAFETY: called by the plugin with its host's ctx; `onnx` holds `len` bytes.
-    let (this, label, bytes) = unsafe { (this(ctx), lossy(label), std::slice::from_raw_parts(onnx.cast::<u8>(), len)) };
+    let (this, label, bytes) =
+        unsafe { (this(ctx), lossy(label), std::slice::from_raw_parts(onnx.cast::<u8>(), len)) };
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let engine = this.services.inference.as_ref().ok_or("this host offers no inference")?;
         engine.session_cached(&label, bytes, this.services.threads()).map_err(|e| e.to_string())
@@ -252,13 +258,16 @@ unsafe extern "C" fn run(
             if tensor.dtype != abi::F32 || tensor.ndim > 8 {
                 return Err("inputs of ONNX models are f32 tensors of at most 8 dimensions".to_owned());
             }
-            let shape: Vec<usize> =
-                std::slice::from_raw_parts(tensor.shape, tensor.ndim as usize).iter().map(|&n| n as usize).collect();
+            let shape: Vec<usize> = std::slice::from_raw_parts(tensor.shape, tensor.ndim as usize)
+                .iter()
+                .map(|&n| n as usize)
+                .collect();
             let data = std::slice::from_raw_parts(tensor.data.cast::<f32>(), shape.iter().product());
             let view = ArrayViewD::from_shape(shape, data).map_err(|e| e.to_string())?;
             named.push((lossy(input.name), view));
         }
-        let refs: Vec<(&str, ArrayViewD<'_, f32>)> = named.iter().map(|(n, v)| (n.as_str(), v.view())).collect();
+        let refs: Vec<(&str, ArrayViewD<'_, f32>)> =
+            named.iter().map(|(n, v)| (n.as_str(), v.view())).collect();
         let outputs = session.run(&refs).map_err(|e| e.to_string())?;
         if let Some(emit) = emit {
             for (name, array) in &outputs {

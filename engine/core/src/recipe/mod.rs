@@ -136,7 +136,10 @@ impl Recipe {
         const LIMIT: u64 = 1 << 20;
         let size = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
         if size > LIMIT {
-            return Err(Error::Request(format!("{} has {size} bytes; a recipe has at most {LIMIT}", path.display())));
+            return Err(Error::Request(format!(
+                "{} has {size} bytes; a recipe has at most {LIMIT}",
+                path.display()
+            )));
         }
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
         Self::parse(&path.display().to_string(), &text)
@@ -150,7 +153,11 @@ impl Recipe {
         let source = Source { file, text };
         let mut top = Reader::new(source, "", source.parse()?)?;
         if top.int("format", 1, i64::MAX)?.is_some_and(|f| f != 1) {
-            return Err(source.error(1, "format", "this program reads recipes of format 1; a newer one is needed"));
+            return Err(source.error(
+                1,
+                "format",
+                "this program reads recipes of format 1; a newer one is needed",
+            ));
         }
         let mut about = table(source, &mut top, "recipe")?;
         let (number, name) = (about.int("number", 0, i64::MAX)?, about.string("name")?.unwrap_or_default());
@@ -212,7 +219,10 @@ fn table<'a>(source: Source<'a>, top: &mut Reader<'a>, key: &'static str) -> Res
 }
 
 /// A string that parses as `T`.
-fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(reader: &mut Reader<'_>, key: &'static str) -> Result<Option<T>> {
+fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+) -> Result<Option<T>> {
     let Some(node) = reader.take(key) else { return Ok(None) };
     let Value::String(text) = &node.value else {
         return Err(reader.error(node.line, key, format!("expected a string, found {}", node.value.kind())));
@@ -221,12 +231,18 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(reader: &mut Reader<'_>,
 }
 
 fn name_is_fine(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    !name.is_empty()
+        && name.len() <= 64
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 fn sensors(source: Source<'_>, top: &mut Reader<'_>) -> Result<Vec<Sensor>> {
     let Some(node) = top.take("sensors") else {
-        return Err(source.error(1, "sensors", "a recipe names its sensors, for example `colour = \"rgb/{id}.png\"`"));
+        return Err(source.error(
+            1,
+            "sensors",
+            "a recipe names its sensors, for example `colour = \"rgb/{id}.png\"`",
+        ));
     };
     let mut sensors = Vec::new();
     for (name, node) in Reader::new(source, "sensors", node)?.rest() {
@@ -239,13 +255,23 @@ fn sensors(source: Source<'_>, top: &mut Reader<'_>) -> Result<Vec<Sensor>> {
             other => other,
         };
         let mut r = Reader::new(source, &key, Node { line, value: table })?;
-        let pattern = r.string("files")?.ok_or_else(|| r.error(line, "files", "is missing, for example \"rgb/{id}.png\""))?;
+        let pattern = r
+            .string("files")?
+            .ok_or_else(|| r.error(line, "files", "is missing, for example \"rgb/{id}.png\""))?;
         let kind = parsed::<SensorKind>(&mut r, "kind")?.or_else(|| kind_of(&pattern)).ok_or_else(|| {
-            r.error(line, "kind", format!("\"{pattern}\" does not say what it holds: give kind = \"rgb\", \"xyz\" or \"points\""))
+            r.error(
+                line,
+                "kind",
+                format!(
+                    "\"{pattern}\" does not say what it holds: give kind = \"rgb\", \"xyz\" or \"points\""
+                ),
+            )
         })?;
         let unit = parsed::<Unit>(&mut r, "unit")?.unwrap_or_default();
         r.finish()?;
-        sensors.push(Sensor { name, pattern, kind, unit });
+        let sensor = Sensor { name, pattern, kind, unit };
+        sensor.check().map_err(|e| source.error(line, key, e.to_string()))?;
+        sensors.push(sensor);
     }
     if sensors.is_empty() {
         return Err(source.error(1, "sensors", "names no sensor"));
@@ -290,7 +316,11 @@ fn prepare<'a>(source: Source<'a>, top: &mut Reader<'a>, seed: u64) -> Result<Pr
 
 fn steps(source: Source<'_>, top: &mut Reader<'_>, sensors: &[Sensor]) -> Result<Vec<StepDecl>> {
     let Some(node) = top.take("steps") else {
-        return Err(source.error(1, "steps", "a recipe has steps, for example `look = { method = \"onnx\", from = \"colour\" }`"));
+        return Err(source.error(
+            1,
+            "steps",
+            "a recipe has steps, for example `look = { method = \"onnx\", from = \"colour\" }`",
+        ));
     };
     let mut steps: Vec<StepDecl> = Vec::new();
     let mut names: HashSet<String> = sensors.iter().map(|s| s.name.clone()).collect();
@@ -304,7 +334,9 @@ fn steps(source: Source<'_>, top: &mut Reader<'_>, sensors: &[Sensor]) -> Result
         }
         let mut r = Reader::new(source, &key, node)?;
         let method_line = line;
-        let method = r.string("method")?.ok_or_else(|| r.error(line, "method", "is missing; `assay plugin list` shows them"))?;
+        let method = r
+            .string("method")?
+            .ok_or_else(|| r.error(line, "method", "is missing; `assay plugin list` shows them"))?;
         let Some(from) = r.take("from") else {
             return Err(r.error(line, "from", "is missing: name a sensor or an earlier step"));
         };
@@ -328,7 +360,9 @@ fn parse_from(source: Source<'_>, key: &str, node: Node) -> Result<From> {
             _ => None,
         }
     };
-    let bad = |line| source.error(line, key, "expected a name, a list of names, or a table { port = \"step.output\" }");
+    let bad = |line| {
+        source.error(line, key, "expected a name, a list of names, or a table { port = \"step.output\" }")
+    };
     if let Value::Table(entries) = &node.value {
         let named = entries.iter().map(|(port, n)| Ok((port.clone(), list(n).ok_or_else(|| bad(n.line))?)));
         return Ok(From::Named(named.collect::<Result<_>>()?));

@@ -73,7 +73,10 @@ impl Source<'_> {
 
     fn table(&self, table: &DeTable<'_>) -> Result<Value> {
         let entries = table.iter().map(|(key, value)| {
-            let node = Node { line: self.line(key.span().start), value: self.value(value.get_ref(), value.span().start)? };
+            let node = Node {
+                line: self.line(key.span().start),
+                value: self.value(value.get_ref(), value.span().start)?,
+            };
             Ok((key.get_ref().to_string(), node))
         });
         entries.collect::<Result<_>>().map(Value::Table)
@@ -92,7 +95,12 @@ impl Source<'_> {
             DeValue::Array(items) => Value::List(
                 items
                     .iter()
-                    .map(|v| Ok(Node { line: self.line(v.span().start), value: self.value(v.get_ref(), v.span().start)? }))
+                    .map(|v| {
+                        Ok(Node {
+                            line: self.line(v.span().start),
+                            value: self.value(v.get_ref(), v.span().start)?,
+                        })
+                    })
                     .collect::<Result<_>>()?,
             ),
             DeValue::Table(t) => self.table(t)?,
@@ -142,7 +150,12 @@ impl<'a> Reader<'a> {
         Some(self.entries.remove(at).1)
     }
 
-    fn typed<T>(&mut self, key: &'static str, what: &str, read: impl Fn(&Value) -> Option<T>) -> Result<Option<(T, usize)>> {
+    fn typed<T>(
+        &mut self,
+        key: &'static str,
+        what: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<(T, usize)>> {
         let Some(node) = self.take(key) else { return Ok(None) };
         match read(&node.value) {
             Some(v) => Ok(Some((v, node.line))),
@@ -201,7 +214,8 @@ impl<'a> Reader<'a> {
     /// Takes a list of strings.
     pub fn strings(&mut self, key: &'static str) -> Result<Option<Vec<String>>> {
         let one = |n: &Node| if let Value::String(s) = &n.value { Some(s.clone()) } else { None };
-        let read = |v: &Value| if let Value::List(items) = v { items.iter().map(one).collect() } else { None };
+        let read =
+            |v: &Value| if let Value::List(items) = v { items.iter().map(one).collect() } else { None };
         Ok(self.typed(key, "a list of strings", read)?.map(|(v, _)| v))
     }
 

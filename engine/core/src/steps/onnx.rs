@@ -18,7 +18,8 @@ pub const ID: &str = "onnx";
 pub(super) fn image_port() -> PortInfo {
     PortInfo {
         name: "image".into(),
-        doc: "A colour or grey image, or features of three channels with a known range (such as normals).".into(),
+        doc: "A colour or grey image, or features of three channels with a known range (such as normals)."
+            .into(),
         content: vec![Content::Rgb, Content::Gray, Content::Features],
         grid: true,
         cloud: false,
@@ -42,9 +43,16 @@ fn param(name: &str, kind: ParamKind, default: ParamValue, doc: &str) -> ParamIn
 
 /// The parameters that every network step has.
 pub(super) fn network_params() -> Vec<ParamInfo> {
-    let text = |name: &str, default: &str, doc: &str| param(name, ParamKind::String, ParamValue::String(default.into()), doc);
-    let list = |name: &str, default: Vec<f64>, doc: &str| param(name, ParamKind::FloatList, ParamValue::FloatList(default), doc);
-    let choices = |info: ParamInfo, choices: &[&str]| ParamInfo { choices: choices.iter().map(|c| (*c).into()).collect(), ..info };
+    let text = |name: &str, default: &str, doc: &str| {
+        param(name, ParamKind::String, ParamValue::String(default.into()), doc)
+    };
+    let list = |name: &str, default: Vec<f64>, doc: &str| {
+        param(name, ParamKind::FloatList, ParamValue::FloatList(default), doc)
+    };
+    let choices = |info: ParamInfo, choices: &[&str]| ParamInfo {
+        choices: choices.iter().map(|c| (*c).into()).collect(),
+        ..info
+    };
     vec![
         text("model", "", "ONNX file, relative to the recipe; empty = the built-in EfficientNet-Lite0."),
         text("sha256", "", "SHA-256 that the ONNX file must have; empty = any."),
@@ -63,7 +71,11 @@ pub(super) fn network_params() -> Vec<ParamInfo> {
         choices(text("layout", "nchw", "Order of the input's axes."), &["nchw", "nhwc"]),
         choices(text("channels", "rgb", "Order of the input's colours."), &["rgb", "bgr"]),
         list("range", vec![0.0, 255.0], "The values that black and white have before `mean` and `std`."),
-        list("mean", Vec::new(), "Subtracted from each channel; empty = nothing (the network normalises itself)."),
+        list(
+            "mean",
+            Vec::new(),
+            "Subtracted from each channel; empty = nothing (the network normalises itself).",
+        ),
         list("std", Vec::new(), "Divides each channel; empty = nothing."),
     ]
 }
@@ -80,7 +92,8 @@ pub fn info() -> MethodInfo {
     MethodInfo {
         id: ID.into(),
         name: "ONNX backbone".into(),
-        summary: "Feature grids from the named outputs of an ONNX network, on the scan resized to `size`.".into(),
+        summary: "Feature grids from the named outputs of an ONNX network, on the scan resized to `size`."
+            .into(),
         vendor: "Assay".into(),
         version: env!("CARGO_PKG_VERSION").into(),
         licence: "MIT OR Apache-2.0".into(),
@@ -127,7 +140,11 @@ pub struct Network {
 
 impl std::fmt::Debug for Network {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Network").field("file", &self.file).field("sha256", &self.sha256).field("taps", &self.taps).finish()
+        f.debug_struct("Network")
+            .field("file", &self.file)
+            .field("sha256", &self.sha256)
+            .field("taps", &self.taps)
+            .finish()
     }
 }
 
@@ -147,8 +164,10 @@ impl Network {
     ) -> Result<Self> {
         let get = |name: &str| info.params.iter().position(|p| p.name == name).map(|i| &params[i]);
         let text = |name| if let Some(ParamValue::String(s)) = get(name) { s.clone() } else { String::new() };
-        let floats = |name| if let Some(ParamValue::FloatList(v)) = get(name) { v.clone() } else { Vec::new() };
-        let line = |name: &str| decl.params.iter().find(|(k, _)| k == name).map_or(decl.line, |(_, n)| n.line);
+        let floats =
+            |name| if let Some(ParamValue::FloatList(v)) = get(name) { v.clone() } else { Vec::new() };
+        let line =
+            |name: &str| decl.params.iter().find(|(k, _)| k == name).map_or(decl.line, |(_, n)| n.line);
         let fail = |key: &str, message: String| {
             recipe.source().error(line(key), format!("steps.{}.{key}", decl.name), message)
         };
@@ -156,7 +175,10 @@ impl Network {
         let bytes = if file.is_empty() { DEFAULT_BACKBONE.to_vec() } else { files(&file)? };
         let (sha256, expected) = (sha256_hex(&bytes), text("sha256"));
         if !expected.is_empty() && !expected.eq_ignore_ascii_case(&sha256) {
-            return Err(fail("sha256", format!("the ONNX file has {sha256}: it is not the one that this recipe was written for")));
+            return Err(fail(
+                "sha256",
+                format!("the ONNX file has {sha256}: it is not the one that this recipe was written for"),
+            ));
         }
         let label = if file.is_empty() { "the built-in backbone" } else { &file };
         let session = engine.session_cached(label, &bytes, 1)?;
@@ -164,7 +186,9 @@ impl Network {
         let input = match (text("input"), inputs.as_slice()) {
             (name, names) if names.contains(&name.as_str()) => name,
             (name, [only]) if name.is_empty() => (*only).to_owned(),
-            (_, names) => return Err(fail("input", format!("name one of the network's inputs: {}", names.join(", ")))),
+            (_, names) => {
+                return Err(fail("input", format!("name one of the network's inputs: {}", names.join(", "))));
+            }
         };
         let size = if let Some(ParamValue::IntList(v)) = get("size") { v.clone() } else { Vec::new() };
         if !(1..=2).contains(&size.len()) {
@@ -179,7 +203,9 @@ impl Network {
         if std.iter().any(|&s| s <= 0.0) {
             return Err(fail("std", "must be greater than 0".into()));
         }
-        let range: [f64; 2] = floats("range").try_into().map_err(|_| fail("range", "give two values: black and white".into()))?;
+        let range: [f64; 2] = floats("range")
+            .try_into()
+            .map_err(|_| fail("range", "give two values: black and white".into()))?;
         let all: Vec<&str> = session.outputs().iter().map(|t| t.name.as_str()).collect();
         let wanted = match get("taps") {
             Some(ParamValue::StringList(v)) => v.clone(),
@@ -187,7 +213,10 @@ impl Network {
         };
         if let Some(missing) = wanted.iter().find(|t| !all.contains(&t.as_str())) {
             let hint = crate::error::nearest(missing, all.iter().copied());
-            return Err(fail("taps", format!("the network has no output `{missing}`{hint} It has {}", all.join(", "))));
+            return Err(fail(
+                "taps",
+                format!("the network has no output `{missing}`{hint} It has {}", all.join(", ")),
+            ));
         }
         let taps = if wanted.is_empty() {
             let grid = |t: &&assay_inference::TensorInfo| t.shape.len() == 4;
@@ -196,7 +225,10 @@ impl Network {
             wanted
         };
         if taps.is_empty() && info.id == ID {
-            return Err(fail("taps", format!("no output of the network is a feature grid [N,C,h,w]; it has {}", all.join(", "))));
+            return Err(fail(
+                "taps",
+                format!("no output of the network is a feature grid [N,C,h,w]; it has {}", all.join(", ")),
+            ));
         }
         Ok(Self {
             session,
@@ -257,13 +289,20 @@ impl Network {
     }
 
     /// The image of a value as the network wants it: `[3, rows, cols]`.
-    pub(super) fn image(&self, value: &Value, range: Option<(f64, f64)>, size: (usize, usize)) -> Result<Array3<f32>, Failure> {
+    pub(super) fn image(
+        &self,
+        value: &Value,
+        range: Option<(f64, f64)>,
+        size: (usize, usize),
+    ) -> Result<Array3<f32>, Failure> {
         let resized = match &value.data {
             Data::Image(image) => {
                 let small = resize::image(image, size).map_err(|e| Failure::about_input(&e.to_string()))?;
                 small.permuted_axes([2, 0, 1]).mapv(f32::from)
             }
-            Data::Grid(grid) => resize::planes(grid.values.view(), size).map_err(|e| Failure::about_input(&e.to_string()))?,
+            Data::Grid(grid) => {
+                resize::planes(grid.values.view(), size).map_err(|e| Failure::about_input(&e.to_string()))?
+            }
             Data::Cloud(_) => return Err(Failure::about_input("a network takes images, not clouds")),
         };
         let (low, high) = range.unwrap_or((0.0, 255.0));
@@ -271,12 +310,17 @@ impl Network {
         for (channel, mut plane) in image.axis_iter_mut(Axis(0)).enumerate() {
             let from = if resized.dim().0 == 1 { 0 } else { channel };
             let at = if self.bgr { 2 - from.min(2) } else { from };
-            let (mean, std) = (self.mean.get(at).copied().unwrap_or(0.0), self.std.get(at).copied().unwrap_or(1.0));
+            let (mean, std) =
+                (self.mean.get(at).copied().unwrap_or(0.0), self.std.get(at).copied().unwrap_or(1.0));
             // One multiplication and one addition a pixel: value -> range -> mean and std.
             let factor = (self.range[1] - self.range[0]) / (high - low) / std;
             let offset = (self.range[0] - mean) / std - low * factor;
             let (factor, offset) = (factor as f32, offset as f32);
-            plane.assign(&resized.index_axis(Axis(0), if resized.dim().0 == 1 { 0 } else { at }).mapv(|v| v * factor + offset));
+            plane.assign(
+                &resized
+                    .index_axis(Axis(0), if resized.dim().0 == 1 { 0 } else { at })
+                    .mapv(|v| v * factor + offset),
+            );
         }
         Ok(image)
     }
@@ -290,7 +334,9 @@ impl Network {
             image.as_standard_layout().into_owned().insert_axis(Axis(0))
         };
         debug_assert_eq!(input.len(), c * h * w);
-        self.session.run(&[(&self.input, input.view().into_dyn())]).map_err(|e| Failure::about_input(&e.to_string()))
+        self.session
+            .run(&[(&self.input, input.view().into_dyn())])
+            .map_err(|e| Failure::about_input(&e.to_string()))
     }
 
     /// The taps as `[C, h, w]`.
@@ -305,7 +351,9 @@ impl Network {
                 })?;
                 let shape = array.shape().to_vec();
                 let grid = array.index_axis_move(Axis(0), 0).into_dimensionality::<Ix3>();
-                grid.map_err(|_| Failure::about_input(&format!("output `{tap}` has shape {shape:?}, not [1, C, h, w]")))
+                grid.map_err(|_| {
+                    Failure::about_input(&format!("output `{tap}` has shape {shape:?}, not [1, C, h, w]"))
+                })
             })
             .collect()
     }
@@ -314,7 +362,13 @@ impl Network {
     ///
     /// # Errors
     /// What the runtime or the resizing says.
-    pub fn extract(&self, value: &Value, range: Option<(f64, f64)>, planned: (usize, usize), native: (usize, usize)) -> Result<Vec<Value>, Failure> {
+    pub fn extract(
+        &self,
+        value: &Value,
+        range: Option<(f64, f64)>,
+        planned: (usize, usize),
+        native: (usize, usize),
+    ) -> Result<Vec<Value>, Failure> {
         let image = self.image(value, range, self.input_size(planned))?;
         let taps = self.run(&image)?;
         Ok(taps

@@ -22,7 +22,10 @@ pub fn info() -> MethodInfo {
         choices: Vec::new(),
     };
     let mut params = network_params();
-    params.push(text("map", "The output with the score map [1,1,h,w] or [1,h,w]; empty = the first one of such a shape."));
+    params.push(text(
+        "map",
+        "The output with the score map [1,1,h,w] or [1,h,w]; empty = the first one of such a shape.",
+    ));
     params.push(text("score", "The output with the image score; empty = the maximum of the map."));
     MethodInfo {
         id: ID.into(),
@@ -44,7 +47,11 @@ pub fn info() -> MethodInfo {
 }
 
 /// The map and image score among a network's outputs.
-fn read(outputs: Vec<(String, ArrayD<f32>)>, info: &MethodInfo, params: &[ParamValue]) -> Result<(Array3<f32>, f64), Failure> {
+fn read(
+    outputs: Vec<(String, ArrayD<f32>)>,
+    info: &MethodInfo,
+    params: &[ParamValue],
+) -> Result<(Array3<f32>, f64), Failure> {
     let name = |key: &str| match info.params.iter().position(|p| p.name == key).map(|i| &params[i]) {
         Some(ParamValue::String(s)) => s.clone(),
         _ => String::new(),
@@ -58,30 +65,48 @@ fn read(outputs: Vec<(String, ArrayD<f32>)>, info: &MethodInfo, params: &[ParamV
         };
         (h * w > 1).then(|| a.to_shape((1, h, w)).ok().map(|v| v.into_owned())).flatten()
     };
-    let shapes = || outputs.iter().map(|(n, a)| format!("{n} {:?}", a.shape())).collect::<Vec<_>>().join(", ");
+    let shapes =
+        || outputs.iter().map(|(n, a)| format!("{n} {:?}", a.shape())).collect::<Vec<_>>().join(", ");
     let map = outputs
         .iter()
         .filter(|(n, _)| map_name.is_empty() || *n == map_name)
         .find_map(|(_, a)| as_map(a))
-        .ok_or_else(|| Failure::about_input(&format!("no output is a map of one image; the network has {}", shapes())))?;
+        .ok_or_else(|| {
+            Failure::about_input(&format!("no output is a map of one image; the network has {}", shapes()))
+        })?;
     let score = if score_name.is_empty() {
         map.iter().copied().fold(f32::NEG_INFINITY, f32::max)
     } else {
         let output = outputs.iter().find(|(n, a)| *n == score_name && a.len() == 1);
         *output.and_then(|(_, a)| a.first()).ok_or_else(|| {
-            Failure::about_input(&format!("output `{score_name}` is not one number; the network has {}", shapes()))
+            Failure::about_input(&format!(
+                "output `{score_name}` is not one number; the network has {}",
+                shapes()
+            ))
         })?
     };
     Ok((map, f64::from(score)))
 }
 
 /// The spec of the map, found by running the network once on a blank image.
-pub fn plan(network: &Network, info: &MethodInfo, params: &[ParamValue], native: (usize, usize)) -> Result<Vec<Spec>, Failure> {
+pub fn plan(
+    network: &Network,
+    info: &MethodInfo,
+    params: &[ParamValue],
+    native: (usize, usize),
+) -> Result<Vec<Spec>, Failure> {
     let size = network.input_size(native);
     let (map, _) = read(network.outputs(&Array3::zeros((3, size.0, size.1)))?, info, params)?;
     let size = (map.dim().1, map.dim().2);
     let frame = Frame::NATIVE.resized(native, size);
-    Ok(vec![Spec { content: Content::Scores, channels: 1, size: Some(size), frame, range: None, name: "scores".into() }])
+    Ok(vec![Spec {
+        content: Content::Scores,
+        channels: 1,
+        size: Some(size),
+        frame,
+        range: None,
+        name: "scores".into(),
+    }])
 }
 
 /// The map of one scan.
@@ -97,5 +122,9 @@ pub fn score(
     let image = network.image(value, range, network.input_size(planned))?;
     let (values, image_score) = read(network.outputs(&image)?, info, params)?;
     let frame = Frame::NATIVE.resized(native, (values.dim().1, values.dim().2));
-    Ok(vec![Value { content: Content::Scores, data: Data::Grid(Grid { values, valid: None, frame }), image_score }])
+    Ok(vec![Value {
+        content: Content::Scores,
+        data: Data::Grid(Grid { values, valid: None, frame }),
+        image_score,
+    }])
 }

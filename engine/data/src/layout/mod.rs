@@ -4,7 +4,7 @@ mod folder;
 mod maps;
 mod natural;
 mod paths;
-mod pattern;
+pub(crate) mod pattern;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

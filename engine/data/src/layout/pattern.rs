@@ -10,7 +10,7 @@ const ID: &str = "{id}";
 
 /// A checked pattern: `head`, then one name with the id in it, then `tail`.
 #[derive(Debug)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     head: PathBuf,
     prefix: String,
     /// Without the extension where that is free.
@@ -33,7 +33,7 @@ impl Pattern {
     /// # Errors
     /// [`DataError::BadSensor`] unless it is relative, without `..`, with `{id}` once and with `*` only as the
     /// whole extension of its last name.
-    pub(super) fn of(sensor: &Sensor) -> Result<Self, DataError> {
+    pub(crate) fn of(sensor: &Sensor) -> Result<Self, DataError> {
         let pattern = &sensor.pattern;
         let bad = |cause: &str| DataError::BadSensor {
             sensor: sensor.name.clone(),

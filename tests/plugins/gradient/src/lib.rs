@@ -5,8 +5,8 @@
 mod onnx;
 
 use assay_sdk::{
-    Content, Error, Fit, GridView, Host, Info, InputPort, Layout, Method, Next, OnnxSession, OutputPort, OutputSpec, Outputs,
-    Result, Sample, Spec, state,
+    Content, Error, Fit, GridView, Host, Info, InputPort, Layout, Method, Next, OnnxSession, OutputPort,
+    OutputSpec, Outputs, Result, Sample, Spec, state,
 };
 use std::io::{Read, Write};
 
@@ -64,7 +64,12 @@ impl Method for Gradient {
             min_count: 1,
             max_count: 1,
         }],
-        outputs: &[OutputPort { name: "scores", doc: "distance", content: Content::Scores, layout: &[Layout::Grid] }],
+        outputs: &[OutputPort {
+            name: "scores",
+            doc: "distance",
+            content: Content::Scores,
+            layout: &[Layout::Grid],
+        }],
         fitted: true,
         deterministic: true,
     };
