@@ -8,6 +8,8 @@
 )]
 
 mod support;
+#[path = "plugins/gradient/src/onnx.rs"]
+mod onnx;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -202,6 +204,81 @@ fn a_failed_fit_leaves_no_model_behind() {
     assert!(stderr(&output).contains("003.tiff"), "{}", stderr(&output));
     let left = files_under(model.parent().unwrap());
     assert!(!model.exists() && left.iter().all(|f| f.extension().is_none_or(|e| e != "tmp")));
+}
+
+#[test]
+fn a_detector_exported_as_onnx_becomes_a_step_and_needs_no_plugin() {
+    let category = Category::small();
+    // Scores each pixel by its squared distance from the part's grey.
+    std::fs::write(category.path("detector.onnx"), onnx::squared_distance(&[140.0, 140.0, 140.0])).unwrap();
+    let recipe = "format = 1\n[engine]\nruntime = \"rten\"\n[sensors]\ncolour = \"rgb/{id}.png\"\nheight = \"xyz/{id}.tiff\"\n\
+                  [steps]\nfound = { method = \"onnx-map\", from = \"colour\", model = \"detector.onnx\", size = 64 }\n\
+                  [decide]\nfalse_reject_rate = 0.2\n";
+    std::fs::write(category.path("recipe.toml"), recipe).unwrap();
+    let model = category.fit("part.assay", &[]);
+    // The model holds the network: the file is not needed any more.
+    std::fs::remove_file(category.path("detector.onnx")).unwrap();
+    let output = succeed(assay().arg("eval").arg(&model).arg("--json").arg("--data").arg(category.scans()));
+    let eval = &json_lines(&output)[0];
+    assert_eq!(eval["by_defect"]["hole"]["n"], 2);
+    assert!(eval["pixel_auroc"].as_f64().is_some());
+}
+
+#[test]
+fn scans_that_are_not_square_keep_their_pixels_in_place() {
+    let category = Category::sized((96, 144));
+    let model = category.fit("part.assay", &[]);
+    let maps = category.path("maps");
+    let output =
+        succeed(assay().arg("eval").arg(&model).arg("--json").arg("--data").arg(category.scans()).arg("--maps").arg(&maps));
+    let eval = &json_lines(&output)[0];
+    let map = assay_data::decode::map(&maps.join("part/test/hole/000.tiff"), &assay_data::Limits::default()).unwrap();
+    assert_eq!(map.dim(), (96, 144));
+    // A map whose pixels were shifted or transposed would not find the holes.
+    assert!(eval["by_defect"]["hole"]["au_pro_30"].as_f64().unwrap() > 0.8, "{eval}");
+}
+
+#[test]
+fn a_folder_of_pictures_in_mvtec_ad_layout_needs_no_3d() {
+    let category = Category::small();
+    let ad = category.path("ad");
+    for (from, to) in [("train/good", "train/good"), ("test/good", "test/good"), ("test/stain", "test/stain")] {
+        let to = ad.join(to);
+        std::fs::create_dir_all(&to).unwrap();
+        for file in files_under(&category.scans().join(from).join("rgb")) {
+            std::fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    let masks = ad.join("ground_truth/stain");
+    std::fs::create_dir_all(&masks).unwrap();
+    for file in files_under(&category.scans().join("test/stain/gt")) {
+        let name = format!("{}_mask.png", file.file_stem().unwrap().to_string_lossy());
+        std::fs::copy(&file, masks.join(name)).unwrap();
+    }
+    let recipe = std::fs::read_to_string(support::root().join("configs/colour.toml")).unwrap();
+    std::fs::write(category.path("recipe.toml"), recipe.replace("size = 320", "size = 128")).unwrap();
+    let model = category.path("part.assay");
+    let mut fit = assay();
+    fit.arg("fit").arg(category.path("recipe.toml")).arg("--data").arg(&ad).arg("-o").arg(&model);
+    succeed(fit.args(["--runtime", "rten"]));
+    let output = succeed(assay().arg("eval").arg(&model).args(["--json", "--runtime", "rten", "--data"]).arg(&ad));
+    let eval = &json_lines(&output)[0];
+    assert_eq!((eval["n_good"].as_u64(), eval["n_defect"].as_u64()), (Some(3), Some(2)));
+    assert!(eval["pixel_auroc"].as_f64().unwrap() > 0.8, "{eval}");
+}
+
+#[test]
+fn asking_for_a_runtime_or_device_that_is_not_there_says_what_was_looked_for() {
+    let category = Category::small();
+    let recipe = category.path("recipe.toml");
+    let missing = category.path("nowhere");
+    let output = exit_with(
+        assay().args(["recipe", "check", "--runtime", "onnxruntime", "--runtime-path"]).arg(&missing).arg(&recipe),
+        2,
+    );
+    assert!(stderr(&output).contains("nowhere"), "{}", stderr(&output));
+    let output = exit_with(assay().args(["recipe", "check", "--device", "cuda:0"]).arg(&recipe), 2);
+    assert!(stderr(&output).contains("cuda:0"), "{}", stderr(&output));
 }
 
 fn files_under(folder: &Path) -> Vec<PathBuf> {

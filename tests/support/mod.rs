@@ -81,9 +81,14 @@ pub(crate) struct Category {
 impl Category {
     /// 24 + 6 + 3 good scans and 2 of each defect, 128 x 128.
     pub(crate) fn small() -> Self {
+        Self::sized((128, 128))
+    }
+
+    /// The same of another size.
+    pub(crate) fn sized(size: (usize, usize)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let spec = assay_synthetic::Spec {
-            size: (128, 128),
+            size,
             train: 24,
             validation: 6,
             test_good: 3,

@@ -172,6 +172,24 @@ impl Graph {
         }
     }
 
+    /// Lets each network run on its share of `threads`, for scans that come one at a time. (While fitting, scans run side by
+    /// side on one thread each.)
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub fn share_threads(&mut self, engine: &Engine, threads: usize) -> Result<()> {
+        let mut networks: Vec<&mut onnx::Network> = self
+            .steps
+            .iter_mut()
+            .filter_map(|s| match &mut s.worker {
+                Worker::Onnx(network) | Worker::OnnxMap(network) => Some(network),
+                Worker::Plugin(_) => None,
+            })
+            .collect();
+        let share = (threads / networks.len().max(1)).max(1);
+        networks.iter_mut().try_for_each(|n| n.use_threads(engine, share))
+    }
+
     /// All outputs: place, name and content.
     pub fn outputs(&self) -> impl Iterator<Item = ((usize, usize), String, Content)> {
         self.steps.iter().enumerate().flat_map(|(s, step)| {

@@ -95,7 +95,9 @@ impl Inspector {
         services: &Services,
         limits: Limits,
     ) -> Result<Self> {
-        let recipe = model.parse_recipe()?;
+        let mut recipe = model.parse_recipe()?;
+        // The fit may have been given another seed than the recipe's.
+        recipe.seed = model.manifest.seed;
         let by_name = |name: &str| {
             let found = model
                 .manifest
@@ -107,7 +109,8 @@ impl Inspector {
                 .cloned()
                 .ok_or_else(|| Error::Request(format!("the model does not hold the ONNX file {name}")))
         };
-        let graph = Graph::resolve(&recipe, registry, engine, &by_name)?;
+        let mut graph = Graph::resolve(&recipe, registry, engine, &by_name)?;
+        graph.share_threads(engine, services.threads())?;
         let example = blank(&recipe, model.manifest.native);
         let mut pipeline = Pipeline::plan(&recipe, graph, &example, services)?;
         for at in 0..pipeline.graph.steps.len() {

@@ -68,7 +68,7 @@ pub struct Instance {
     native: (usize, usize),
     /// Held during score where the method does not allow several calls at once.
     alone: Option<Mutex<()>>,
-    _host: Box<HostTable>,
+    host: Box<HostTable>,
 }
 
 // SAFETY: the ABI lets calls come from different threads; exclusive functions take `&mut self`, score is concurrent or locked.
@@ -193,7 +193,7 @@ impl Instance {
         }
         let alone = (!method.info.concurrent).then(|| Mutex::new(()));
         let mut this =
-            Self { method: method.clone(), handle, outputs: Vec::new(), native, alone, _host: host };
+            Self { method: method.clone(), handle, outputs: Vec::new(), native, alone, host };
         this.plan(inputs)?;
         Ok(this)
     }
@@ -298,6 +298,7 @@ impl Instance {
             set_image_score: Some(set_image_score),
         };
         let lock = self.alone.as_ref().map(|m| m.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        self.host.locked.store(lock.is_some(), std::sync::atomic::Ordering::Relaxed);
         with_sample(id, 0, inputs, |sample| {
             let (samples, sinks) = ([std::ptr::from_ref(sample)], [std::ptr::from_ref(&outputs)]);
             // SAFETY: [concurrent], or alone by the lock; all pointers are valid for the call.

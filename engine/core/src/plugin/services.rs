@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the caller of a long piece of work sees of it, and how it stops it.
@@ -70,6 +71,9 @@ pub(super) struct HostTable {
     services: Services,
     scratch: Option<CString>,
     sessions: Mutex<HashMap<usize, Arc<Session>>>,
+    /// Loops run on the calling thread while the instance is locked: a thread that waits for a loop may take up other
+    /// work, and would wait for its own lock.
+    pub(super) locked: AtomicBool,
 }
 
 // SAFETY: the table's pointers lead into the box itself or to statics, and all of its functions are concurrent.
@@ -109,6 +113,7 @@ impl HostTable {
             scratch: services.scratch.as_deref().and_then(path_text),
             services: services.clone(),
             sessions: Mutex::default(),
+            locked: AtomicBool::new(false),
         });
         let ctx = std::ptr::from_mut(&mut *table).cast::<c_void>();
         table.raw.ctx = ctx;
@@ -200,7 +205,7 @@ unsafe extern "C" fn parallel_for(ctx: *mut c_void, n: u64, body: Option<abi::Lo
     let arg = Arg(arg);
     // SAFETY: `arg` is what the plugin passed for its body.
     let call = |i: u64| unsafe { body({ &arg }.0, i) };
-    if n <= 1 || this.services.threads() == 1 {
+    if n <= 1 || this.services.threads() == 1 || this.locked.load(Ordering::Relaxed) {
         (0..n).for_each(call);
         return;
     }

@@ -246,6 +246,15 @@ impl Network {
         })
     }
 
+    /// Runs on so many threads from now on; the results have the same bits.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub fn use_threads(&mut self, engine: &Engine, threads: usize) -> Result<()> {
+        self.session = engine.session_cached(self.session.model(), &self.bytes, threads)?;
+        Ok(())
+    }
+
     /// Rows and columns of the network's input for scans of `native` size. It is fixed when the recipe is fitted; a scan
     /// of a slightly different size is brought to it, and its grids lie accordingly.
     pub fn input_size(&self, (rows, cols): (usize, usize)) -> (usize, usize) {
