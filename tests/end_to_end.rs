@@ -7,9 +7,9 @@
     reason = "a test fails by panicking"
 )]
 
-mod support;
 #[path = "plugins/gradient/src/onnx.rs"]
 mod onnx;
+mod support;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,7 @@ use support::{Category, assay, exit_with, json_lines, stderr, stdout, succeed};
 
 #[test]
 fn a_recipe_is_fitted_evaluated_and_its_maps_score_the_same_by_the_official_metrics() {
-    let category = Category::small();
-    let model = category.fit("part.assay", &[]);
+    let (category, model) = Category::fitted();
     let maps = category.path("maps");
     let report = category.path("report");
     let output = succeed(
@@ -84,9 +83,8 @@ fn a_recipe_is_fitted_evaluated_and_its_maps_score_the_same_by_the_official_metr
 
 #[test]
 fn score_writes_one_line_a_scan_and_says_ng_by_its_exit_status() {
-    let category = Category::small();
-    let model = category.fit("part.assay", &[]);
-    let (maps, pictures) = (category.path("maps"), category.path("pictures"));
+    let (category, model) = Category::fitted();
+    let (maps, pictures) = (category.path("score-maps"), category.path("pictures"));
     let output = exit_with(
         assay()
             .arg("score")
@@ -112,7 +110,7 @@ fn score_writes_one_line_a_scan_and_says_ng_by_its_exit_status() {
     assert_eq!(files_under(&pictures).len(), 2);
     // One file of one scan is enough to name it.
     let one = category.scans().join("test/hole/xyz/000.tiff");
-    let again = assay().arg("score").arg(&model).arg(one).output().unwrap();
+    let again = assay().arg("score").arg(model).arg(one).output().unwrap();
     assert_eq!(json_lines(&again)[0]["score"], lines[0]["score"]);
 }
 
@@ -153,11 +151,11 @@ fn another_seed_gives_another_model_and_the_same_seed_the_same() {
 
 #[test]
 fn a_scan_that_cannot_be_read_is_one_invalid_line_and_the_rest_is_scored() {
-    let category = Category::small();
-    let model = category.fit("part.assay", &[]);
-    let good = category.scans().join("test/good");
+    let (category, model) = Category::fitted();
+    let good = category.path("line");
+    copy_folder(&category.scans().join("test/good"), &good);
     std::fs::write(good.join("rgb/001.png"), b"not a picture").unwrap();
-    let output = exit_with(assay().arg("score").arg(&model).arg(&good), 2);
+    let output = exit_with(assay().arg("score").arg(model).arg(&good), 2);
     let lines = json_lines(&output);
     assert_eq!(lines.len(), 3);
     assert_eq!(lines.iter().filter(|l| l["verdict"] == "invalid").count(), 1);
@@ -171,9 +169,8 @@ fn a_scan_that_cannot_be_read_is_one_invalid_line_and_the_rest_is_scored() {
 
 #[test]
 fn a_damaged_model_is_a_clear_error() {
-    let category = Category::small();
-    let model = category.fit("part.assay", &[]);
-    let bytes = std::fs::read(&model).unwrap();
+    let (category, model) = Category::fitted();
+    let bytes = std::fs::read(model).unwrap();
     let scan = category.scans().join("test/good");
     for (damaged, expected) in [
         (bytes[..bytes.len() / 2].to_vec(), "truncated"),
@@ -229,10 +226,19 @@ fn scans_that_are_not_square_keep_their_pixels_in_place() {
     let category = Category::sized((96, 144));
     let model = category.fit("part.assay", &[]);
     let maps = category.path("maps");
-    let output =
-        succeed(assay().arg("eval").arg(&model).arg("--json").arg("--data").arg(category.scans()).arg("--maps").arg(&maps));
+    let output = succeed(
+        assay()
+            .arg("eval")
+            .arg(&model)
+            .arg("--json")
+            .arg("--data")
+            .arg(category.scans())
+            .arg("--maps")
+            .arg(&maps),
+    );
     let eval = &json_lines(&output)[0];
-    let map = assay_data::decode::map(&maps.join("part/test/hole/000.tiff"), &assay_data::Limits::default()).unwrap();
+    let map = assay_data::decode::map(&maps.join("part/test/hole/000.tiff"), &assay_data::Limits::default())
+        .unwrap();
     assert_eq!(map.dim(), (96, 144));
     // A map whose pixels were shifted or transposed would not find the holes.
     assert!(eval["by_defect"]["hole"]["au_pro_30"].as_f64().unwrap() > 0.8, "{eval}");
@@ -242,7 +248,8 @@ fn scans_that_are_not_square_keep_their_pixels_in_place() {
 fn a_folder_of_pictures_in_mvtec_ad_layout_needs_no_3d() {
     let category = Category::small();
     let ad = category.path("ad");
-    for (from, to) in [("train/good", "train/good"), ("test/good", "test/good"), ("test/stain", "test/stain")] {
+    for (from, to) in [("train/good", "train/good"), ("test/good", "test/good"), ("test/stain", "test/stain")]
+    {
         let to = ad.join(to);
         std::fs::create_dir_all(&to).unwrap();
         for file in files_under(&category.scans().join(from).join("rgb")) {
@@ -261,7 +268,8 @@ fn a_folder_of_pictures_in_mvtec_ad_layout_needs_no_3d() {
     let mut fit = assay();
     fit.arg("fit").arg(category.path("recipe.toml")).arg("--data").arg(&ad).arg("-o").arg(&model);
     succeed(fit.args(["--runtime", "rten"]));
-    let output = succeed(assay().arg("eval").arg(&model).args(["--json", "--runtime", "rten", "--data"]).arg(&ad));
+    let output =
+        succeed(assay().arg("eval").arg(&model).args(["--json", "--runtime", "rten", "--data"]).arg(&ad));
     let eval = &json_lines(&output)[0];
     assert_eq!((eval["n_good"].as_u64(), eval["n_defect"].as_u64()), (Some(3), Some(2)));
     assert!(eval["pixel_auroc"].as_f64().unwrap() > 0.8, "{eval}");
@@ -273,12 +281,23 @@ fn asking_for_a_runtime_or_device_that_is_not_there_says_what_was_looked_for() {
     let recipe = category.path("recipe.toml");
     let missing = category.path("nowhere");
     let output = exit_with(
-        assay().args(["recipe", "check", "--runtime", "onnxruntime", "--runtime-path"]).arg(&missing).arg(&recipe),
+        assay()
+            .args(["recipe", "check", "--runtime", "onnxruntime", "--runtime-path"])
+            .arg(&missing)
+            .arg(&recipe),
         2,
     );
     assert!(stderr(&output).contains("nowhere"), "{}", stderr(&output));
     let output = exit_with(assay().args(["recipe", "check", "--device", "cuda:0"]).arg(&recipe), 2);
     assert!(stderr(&output).contains("cuda:0"), "{}", stderr(&output));
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for file in files_under(from) {
+        let target = to.join(file.strip_prefix(from).unwrap());
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        std::fs::copy(file, target).unwrap();
+    }
 }
 
 fn files_under(folder: &Path) -> Vec<PathBuf> {

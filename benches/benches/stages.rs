@@ -34,16 +34,25 @@ fn decoding_and_preparation(c: &mut Criterion) {
     let dir = tempfile::tempdir().unwrap();
     let spec = Spec { size: (400, 400), train: 1, validation: 0, test_good: 0, defects_per_kind: 0, seed: 0 };
     generate(&dir.path().join("part"), &spec).unwrap();
-    let (png, tiff) = (dir.path().join("part/train/good/rgb/000.png"), dir.path().join("part/train/good/xyz/000.tiff"));
+    let (png, tiff) =
+        (dir.path().join("part/train/good/rgb/000.png"), dir.path().join("part/train/good/xyz/000.tiff"));
     let limits = Limits::default();
     c.bench_function("decode PNG 400x400", |b| b.iter(|| decode::image(black_box(&png), &limits).unwrap()));
-    c.bench_function("decode xyz TIFF 400x400", |b| b.iter(|| decode::xyz(black_box(&tiff), 1.0, &limits).unwrap()));
+    c.bench_function("decode xyz TIFF 400x400", |b| {
+        b.iter(|| decode::xyz(black_box(&tiff), 1.0, &limits).unwrap())
+    });
     let (image, points) = (decode::image(&png, &limits).unwrap(), decode::xyz(&tiff, 1.0, &limits).unwrap());
-    c.bench_function("resize RGB 400 -> 320", |b| b.iter(|| resize::image(black_box(&image), (320, 320)).unwrap()));
+    c.bench_function("resize RGB 400 -> 320", |b| {
+        b.iter(|| resize::image(black_box(&image), (320, 320)).unwrap())
+    });
     let planes = Array3::<f32>::zeros((3, 400, 400));
-    c.bench_function("resize 3 planes 400 -> 320", |b| b.iter(|| resize::planes(planes.view(), (320, 320)).unwrap()));
+    c.bench_function("resize 3 planes 400 -> 320", |b| {
+        b.iter(|| resize::planes(planes.view(), (320, 320)).unwrap())
+    });
     let background = Background::default();
-    c.bench_function("plane and clusters 400x400", |b| b.iter(|| background.remove(black_box(&points)).unwrap()));
+    c.bench_function("plane and clusters 400x400", |b| {
+        b.iter(|| background.remove(black_box(&points)).unwrap())
+    });
 }
 
 fn inference(c: &mut Criterion) {
@@ -61,9 +70,13 @@ fn kernels(c: &mut Criterion) {
     let mut map = |channels, side| Array3::from_shape_simple_fn((channels, side, side), &mut next);
     let maps = [map(24, 80), map(40, 40), map(112, 20)];
     let views = [maps[0].view(), maps[1].view(), maps[2].view()];
-    c.bench_function("embed c2+c3+c4 at 80x80", |b| b.iter(|| embed(&views, &Embedding::PATCHCORE, &Serial).unwrap()));
+    c.bench_function("embed c2+c3+c4 at 80x80", |b| {
+        b.iter(|| embed(&views, &Embedding::PATCHCORE, &Serial).unwrap())
+    });
     let (bank, queries) = (Bank::new(rows(10_000, 176, 2)).unwrap(), rows(1600, 176, 3));
-    c.bench_function("nearest row 1600 x 10000 x 176", |b| b.iter(|| bank.nearest(queries.view(), &Serial).unwrap()));
+    c.bench_function("nearest row 1600 x 10000 x 176", |b| {
+        b.iter(|| bank.nearest(queries.view(), &Serial).unwrap())
+    });
     let cloud = rows(10_000, 64, 4);
     c.bench_function("greedy k-centre 10000 x 64 -> 500", |b| {
         b.iter(|| greedy_k_centre(cloud.view(), 500, 0, &Serial).unwrap());

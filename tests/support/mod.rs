@@ -100,6 +100,17 @@ impl Category {
         Self { folder }
     }
 
+    /// A small category with its fitted model, shared by the tests of one target that only read it.
+    pub(crate) fn fitted() -> (&'static Self, &'static Path) {
+        static SHARED: OnceLock<(Category, PathBuf)> = OnceLock::new();
+        let (category, model) = SHARED.get_or_init(|| {
+            let category = Self::small();
+            let model = category.fit("part.assay", &[]);
+            (category, model)
+        });
+        (category, model)
+    }
+
     /// A path beside the scans.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -140,7 +151,7 @@ height = "xyz/{id}.tiff"
 look       = { method = "onnx", from = "colour", size = 128 }
 normals    = { method = "normals", from = "height" }
 relief     = { method = "onnx", from = "normals", size = 128 }
-appearance = { method = "patchcore", from = "look", max_bank = 1000 }
+appearance = { method = "patchcore", from = ["look.c2", "look.c3"], max_bank = 500 }
 geometry   = { method = "padim", from = ["relief.c2", "relief.c3"], channels = 20 }
 [decide]
 false_reject_rate = 0.2

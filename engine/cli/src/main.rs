@@ -22,7 +22,7 @@ fn main() -> ExitCode {
             console.clear();
             // A reader that went away (`assay score ... | head`) is not worth a message.
             if !output::is_closed_pipe(&e) {
-                console.error(&format!("{e:#}"));
+                console.error(&output::with_causes(&e));
             }
             ExitCode::from(2)
         }

@@ -1,6 +1,7 @@
 //! Common scales for scores, and thresholds from calibration scans.
 
 use crate::error::{Error, Result};
+use crate::recipe::Statistic;
 use crate::value::{Data, Value};
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +92,16 @@ impl Scales {
             Data::Image(_) => {}
         }
         value
+    }
+}
+
+impl Statistic {
+    /// The number that decides, of a scan's fused scores and the maximum of its map.
+    pub fn of(self, fused: &Value, map_max: f64) -> f64 {
+        match self {
+            Self::Map => map_max,
+            Self::Image => fused.image_score,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub struct DefectFigures {
     /// Scans.
     pub n: usize,
-    /// Image AUROC of the fused image score.
+    /// Image AUROC of the score that verdicts follow from.
     pub image_auroc: Option<f64>,
     /// AU-PRO up to a false-positive rate of 0.3.
     pub au_pro_30: Option<f64>,
@@ -40,7 +40,7 @@ impl Percentiles {
 /// The figures of an evaluation; `None` where the scans do not define one (no defects, no masks).
 #[derive(Debug, Clone, Serialize)]
 pub struct Figures {
-    /// Of the fused image score.
+    /// Of the score that verdicts follow from.
     pub image_auroc: Option<f64>,
     /// Official: of the map's maximum.
     pub image_auroc_map_max: Option<f64>,
@@ -54,7 +54,7 @@ pub struct Figures {
     pub au_pro_05: Option<f64>,
     /// Up to 0.01.
     pub au_pro_01: Option<f64>,
-    /// Best F1 of the fused image score over all thresholds.
+    /// Best F1 of that score over all thresholds.
     pub f1_max: Option<f64>,
     /// Share of good scans that the model rejects.
     pub false_reject_rate: Option<f64>,

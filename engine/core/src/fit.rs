@@ -8,7 +8,7 @@
 use crate::calibrate::{Scale, Scales, Threshold, valid_scores};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Worker};
-use crate::map::anomaly_map;
+use crate::map::{anomaly_map, maximum};
 use crate::model::{Manifest, Model, PluginRecord, ScanRecord, recipe_sha256, scan_record};
 use crate::pipeline::{Known, Pipeline, Runner};
 use crate::plugin::{Failure, FitPass, Instance, Services};
@@ -420,7 +420,8 @@ fn thresholds(
                     n as f64 / scans.len() as f64,
                     &format!("{n}/{} scans", scans.len()),
                 );
-                Ok((fused.image_score, f64::from(map.iter().copied().fold(f32::NEG_INFINITY, f32::max))))
+                let highest = maximum(&map);
+                Ok((recipe.decide.score.of(&fused, highest), highest))
             })
             .collect::<Result<_>>()
     })?;

@@ -238,15 +238,18 @@ fn in_order(recipe: &Recipe) -> Result<Vec<&StepDecl>> {
             !order.iter().any(|o| o.name == d.name) && d.from.references().all(there)
         };
         let Some(next) = recipe.steps.iter().find(ready) else {
-            let stuck: Vec<&StepDecl> =
+            let mut stuck: Vec<&StepDecl> =
                 recipe.steps.iter().filter(|d| !order.iter().any(|o| o.name == d.name)).collect();
+            // What only hangs on the cycle is not part of it.
+            while let Some(leaf) = stuck
+                .iter()
+                .position(|s| !stuck.iter().any(|d| d.from.references().any(|r| step_of(r) == s.name)))
+            {
+                stuck.remove(leaf);
+            }
             let names: Vec<&str> = stuck.iter().map(|d| d.name.as_str()).collect();
             let key = format!("steps.{}.from", stuck[0].name);
-            return Err(source.error(
-                stuck[0].from_line,
-                key,
-                format!("the steps {} form a cycle", names.join(", ")),
-            ));
+            return Err(source.error(stuck[0].from_line, key, format!("{} form a cycle", names.join(", "))));
         };
         order.push(next);
     }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::map::anomaly_map;
+use crate::map::{anomaly_map, maximum};
 use crate::model::Model;
 use crate::pipeline::{Known, Pipeline, Runner};
 use crate::plugin::{Registry, Services};
@@ -64,7 +64,7 @@ pub struct Inspection {
     pub id: String,
     /// `ok` or `ng`.
     pub verdict: Verdict,
-    /// The fused image score.
+    /// The number the verdict follows from ([`crate::recipe::Statistic`]).
     pub score: f64,
     /// The map's maximum.
     pub map_max: f64,
@@ -173,7 +173,8 @@ impl Inspector {
             .filter(|(.., content)| *content == Content::Scores)
             .filter_map(|(at, ..)| Some((graph.output_name(at), outcome.get(at)?.image_score)))
             .collect();
-        let score = fused.image_score;
+        let map_max = maximum(&map);
+        let score = self.recipe.decide.score.of(&fused, map_max);
         if !score.is_finite() || map.iter().any(|v| !v.is_finite()) {
             return Err(Error::Scan {
                 scan: scan.id,
@@ -188,7 +189,7 @@ impl Inspector {
                 Verdict::Ok
             },
             score,
-            map_max: f64::from(map.iter().copied().fold(f32::NEG_INFINITY, f32::max)),
+            map_max,
             steps,
             map,
             regions,

@@ -35,6 +35,11 @@ pub fn anomaly_map(scores: &Value, native: (usize, usize), sigma: f64, floor: f3
     Ok(map)
 }
 
+/// The maximum of a map.
+pub fn maximum(map: &Array2<f32>) -> f64 {
+    f64::from(map.iter().copied().fold(f32::NEG_INFINITY, f32::max))
+}
+
 /// Half of a normalised Gaussian kernel, centre first, cut at 4 sigma.
 fn gaussian(sigma: f64) -> Vec<f32> {
     let radius = (4.0 * sigma + 0.5) as usize;

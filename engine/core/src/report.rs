@@ -68,12 +68,12 @@ fn draw(inspector: &Inspector, inspection: &Inspection, truth: Option<&Mask>) ->
     overlay(image.view(), inspection.map.view(), scale(inspector), truth.map(|t| t.view())).map_err(failed)
 }
 
-/// One scale for all scans of a model: the threshold is its middle, and it reaches halfway down to the floor.
+/// One scale for all scans of a model: the threshold is its middle, and it reaches a third of the way down to the floor.
 fn scale(inspector: &Inspector) -> assay_report::Scale {
     let manifest = &inspector.model.manifest;
     let threshold = manifest.pixel_threshold.value as f32;
     let span = (threshold - manifest.floor).max(1e-6);
-    assay_report::Scale { low: threshold - 0.5 * span, threshold, high: threshold + 0.5 * span }
+    assay_report::Scale { low: threshold - span / 3.0, threshold, high: threshold + 0.5 * span }
 }
 
 /// The first image of a scan, in colour.

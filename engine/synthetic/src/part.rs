@@ -7,13 +7,13 @@ use crate::vector::ramp;
 /// Reach of the part from its centre, mm.
 pub(crate) const REACH: f64 = 50.0;
 
-const FLANGE_TOP: f64 = 4.0;
-const FLOOR: f64 = 2.8;
-const RIB_TOP: f64 = 5.0;
-const PAD_TOP: f64 = 5.0;
-const RING_TOP: f64 = 6.4;
-const BOSS_TOP: f64 = 7.6;
-const MARK_TOP: f64 = 4.7;
+const FLANGE_TOP: f64 = 10.0;
+const FLOOR: f64 = 8.8;
+const RIB_TOP: f64 = 11.0;
+const PAD_TOP: f64 = 11.0;
+const RING_TOP: f64 = 12.4;
+const BOSS_TOP: f64 = 13.6;
+const MARK_TOP: f64 = 10.7;
 
 /// Ears that carry the bolt holes; unequal spacing leaves one way to lay the part down.
 const EARS: [f64; 5] = [18.0, 90.0, 162.0, 226.0, 314.0];

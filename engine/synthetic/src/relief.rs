@@ -108,8 +108,8 @@ impl Relief {
 /// Height that a marching ray moves in one step, mm.
 const STRIDE: f64 = 0.45;
 /// Reach of the bounds for camera rays and for lamp rays, mm.
-const NEAR: f64 = 2.5;
-const WIDE: f64 = 9.0;
+const NEAR: f64 = 5.0;
+const WIDE: f64 = 18.0;
 
 /// Nodes along the side of a block.
 const BLOCK: usize = 10;

@@ -46,13 +46,13 @@ pub fn greedy_k_centre(
     let mut cover = Cover::from_start(rows.values(), rows.dims(), start, par)?;
     let mut coreset = Coreset { picks: vec![start], radii: vec![f32::INFINITY] };
     while coreset.picks.len() < count {
-        let farthest = cover.farthest();
+        let farthest = cover.farthest(par);
         if farthest.squared == 0.0 {
             break;
         }
         coreset.picks.push(farthest.row);
         coreset.radii.push(farthest.squared.sqrt());
-        cover.add(farthest.row, par);
+        cover.add(farthest.row);
     }
     Ok(coreset)
 }

@@ -48,6 +48,8 @@ impl WithSimd for ToRows<'_> {
 }
 
 /// The definition; inlined, so that a caller under `dispatch` gets its vector width.
+///
+/// Lanes are indexed by constants alone: otherwise they would live in memory and be added one by one.
 #[inline(always)]
 pub(crate) fn canonical(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0f32; LANES];
@@ -59,30 +61,31 @@ pub(crate) fn canonical(a: &[f32], b: &[f32]) -> f32 {
             lanes[l] += d * d;
         }
     }
-    // The tail in eights only for speed: column to lane is as above.
-    let (a, a_rest) = a_tail.as_chunks::<8>();
-    let (b, b_rest) = b_tail.as_chunks::<8>();
-    let mut start = 0;
-    for (x, y) in a.iter().zip(b) {
-        for l in 0..8 {
-            let d = x[l] - y[l];
-            lanes[start + l] += d * d;
+    if !a_tail.is_empty() {
+        // Lanes past the tail gain zero, which changes no bit of a sum of squares.
+        let mut differences = [0f32; LANES];
+        for (d, (x, y)) in differences.iter_mut().zip(a_tail.iter().zip(b_tail)) {
+            *d = x - y;
         }
-        start += 8;
-    }
-    for (x, y) in a_rest.iter().zip(b_rest) {
-        let d = x - y;
-        lanes[start] += d * d;
-        start += 1;
-    }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for l in 0..width {
-            lanes[l] += lanes[l + width];
+        for l in 0..LANES {
+            lanes[l] += differences[l] * differences[l];
         }
-        width /= 2;
     }
-    lanes[0]
+    let sixteen = halves_added::<LANES, 16>(lanes);
+    let eight = halves_added::<16, 8>(sixteen);
+    let four = halves_added::<8, 4>(eight);
+    let two = halves_added::<4, 2>(four);
+    two[0] + two[1]
+}
+
+/// One level of the tree: the lower half plus the upper half.
+#[inline(always)]
+fn halves_added<const N: usize, const HALF: usize>(lanes: [f32; N]) -> [f32; HALF] {
+    let mut sums = [0f32; HALF];
+    for l in 0..HALF {
+        sums[l] = lanes[l] + lanes[l + HALF];
+    }
+    sums
 }
 
 /// Half an ulp of 1: the relative error of one f32 rounding.

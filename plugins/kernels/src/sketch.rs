@@ -1,10 +1,10 @@
 //! A few numbers for each row whose distance never exceeds that of the rows.
 //!
-//! A row x becomes the coordinates y = Q (x - m) in some principal directions Q and, last, the length t of the rest
-//! (I - Q'Q)(x - m). Were Q orthonormal, |y_a - y_b|^2 + (t_a - t_b)^2 <= |a - b|^2, for projections shorten and lengths
-//! differ by no more than vectors do. Q is so only up to rounding: with h a bound on the eigenvalues of QQ' - I the
-//! right side gains the factor 1 + h + h^2. The coordinates are computed in f64 and rounded once, which moves each sketch by
-//! at most u |x - m| (1 + small).
+//! A row x becomes the length t of (I - Q'Q)(x - m) and, after it, the coordinates y = Q (x - m) in some principal
+//! directions Q, the leading ones first, so that a part of the columns already tells much. Were Q orthonormal,
+//! |y_a - y_b|^2 + (t_a - t_b)^2 <= |a - b|^2, for projections shorten and lengths differ by no more than vectors do. Q is
+//! so only up to rounding: with h a bound on the eigenvalues of QQ' - I the right side gains the factor 1 + h + h^2. The
+//! coordinates are computed in f64 and rounded once, which moves each sketch by at most u |x - m| (1 + small).
 //!
 //! The directions only decide how much is proven, never what is true, so a rough basis from a part of the rows will do.
 
@@ -15,8 +15,8 @@ use crate::KernelError;
 use crate::distance::{ROUNDING, gamma, relative_error, underflow};
 use crate::error::filled;
 
-/// Numbers a row: principal coordinates and one length.
-const WIDTH: usize = 16;
+/// Columns of a sketch: one length and principal coordinates.
+pub(crate) const WIDTH: usize = 32;
 const DIRECTIONS: usize = WIDTH - 1;
 
 /// Rows from which the directions are found.
@@ -57,39 +57,29 @@ impl Sketch {
         })
     }
 
+    /// How many rows.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     /// The sketch of row `i`.
     #[inline(always)]
     pub(crate) fn row(&self, i: usize) -> &[f32; WIDTH] {
         &self.values[i]
     }
 
-    /// The least [`sketch_distance`] that proves the rows' canonical squared distance to be `squared` or more.
+    /// The least squared distance of two sketches that proves the rows' canonical one to be `squared` or more.
+    ///
+    /// It is to be added up column by column, (a - b)^2 with each operation rounded to f32. Such a sum only grows, so
+    /// that of the first columns proves as much.
     pub(crate) fn proof(&self, squared: f32) -> f32 {
         let d = relative_error(self.dims);
         let truth = (f64::from(squared) + underflow(self.dims)) / (1.0 - d);
         let sketched = ((truth * self.stretch).sqrt() + self.error).powi(2);
-        // Three roundings a term and four additions in `sketch_distance`.
-        let computed = (sketched * (1.0 + gamma(8.0)) + underflow(WIDTH)) * (1.0 + 1e-12);
+        // Three roundings a term and one an addition.
+        let computed = (sketched * (1.0 + gamma(WIDTH as f64 + 3.0)) + underflow(WIDTH)) * (1.0 + 1e-12);
         (computed as f32).next_up()
     }
-}
-
-/// Squared distance of two sketches.
-#[inline(always)]
-pub(crate) fn sketch_distance(a: &[f32; WIDTH], b: &[f32; WIDTH]) -> f32 {
-    let mut lanes = [0f32; WIDTH];
-    for l in 0..WIDTH {
-        let d = a[l] - b[l];
-        lanes[l] = d * d;
-    }
-    let mut width = WIDTH / 2;
-    while width > 0 {
-        for l in 0..width {
-            lanes[l] += lanes[l + width];
-        }
-        width /= 2;
-    }
-    lanes[0]
 }
 
 /// A centre and directions, nearly orthonormal; some may be zero.
@@ -206,10 +196,10 @@ impl WithSimd for Draw<'_> {
             for (along, direction) in along.iter().zip(directions) {
                 add_scaled(&mut rest, -along, direction.iter().copied());
             }
-            for (value, along) in sketch.iter_mut().zip(along) {
+            sketch[0] = dot(&rest, &rest).sqrt() as f32;
+            for (value, along) in sketch[1..].iter_mut().zip(along) {
                 *value = along as f32;
             }
-            sketch[WIDTH - 1] = dot(&rest, &rest).sqrt() as f32;
         }
     }
 }
@@ -221,6 +211,10 @@ mod tests {
 
     use super::*;
     use crate::distance::squared_distance;
+
+    fn sketch_distance(a: &[f32; WIDTH], b: &[f32; WIDTH]) -> f32 {
+        a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + (a - b) * (a - b))
+    }
 
     proptest! {
         #[test]

@@ -26,7 +26,10 @@ pub(crate) fn run(args: &args::Demo, console: &Console) -> Result<Status> {
         console.info(&format!("making synthetic scans in {}", scans.display()));
         // Into a temporary folder first: an interrupted demo leaves no half data set behind.
         let making = tempfile::tempdir_in(&args.out)?;
-        generate(making.path(), &Spec { seed: args.seed, validation: 20, ..Spec::default() })?;
+        generate(
+            making.path(),
+            &Spec { size: (400, 400), seed: args.seed, validation: 20, ..Spec::default() },
+        )?;
         std::fs::rename(making.keep(), &scans).with_context(|| scans.display().to_string())?;
     }
     std::fs::write(&recipe_file, RECIPE).with_context(|| recipe_file.display().to_string())?;

@@ -8,6 +8,7 @@ use crate::output::line;
 use anyhow::Result;
 use assay_core::graph::{Graph, Source, onnx_beside};
 use assay_core::recipe::Recipe;
+use assay_data::SensorKind;
 use std::path::Path;
 
 pub(crate) fn check(path: &Path, machine: &Machine, console: &Console) -> Result<Status> {
@@ -15,7 +16,11 @@ pub(crate) fn check(path: &Path, machine: &Machine, console: &Console) -> Result
     let context = Context::open(machine, Some(&recipe), console)?;
     let graph = Graph::resolve(&recipe, &context.registry, &context.engine, &onnx_beside(path))?;
     for sensor in &recipe.sensors {
-        line(&format!("sensor  {}: {} ({}, {})", sensor.name, sensor.pattern, sensor.kind, sensor.unit))?;
+        let unit = match sensor.kind {
+            SensorKind::Rgb | SensorKind::Gray => String::new(),
+            _ => format!(" in {}", sensor.unit),
+        };
+        line(&format!("sensor  {}: {} ({}{unit})", sensor.name, sensor.pattern, sensor.kind))?;
     }
     for step in &graph.steps {
         let inputs: Vec<String> = step

@@ -192,8 +192,7 @@ impl Instance {
             return Err(Failure::new("create returned no instance"));
         }
         let alone = (!method.info.concurrent).then(|| Mutex::new(()));
-        let mut this =
-            Self { method: method.clone(), handle, outputs: Vec::new(), native, alone, host };
+        let mut this = Self { method: method.clone(), handle, outputs: Vec::new(), native, alone, host };
         this.plan(inputs)?;
         Ok(this)
     }

@@ -77,11 +77,22 @@ pub struct MapOptions {
     pub sigma: f64,
 }
 
+/// The one number that a verdict follows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statistic {
+    /// The maximum of the anomaly map: what the picture shows decides.
+    Map,
+    /// The image score of the last step, as some papers define one of their own.
+    Image,
+}
+
 /// `[decide]`: thresholds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Decide {
     /// Largest share of good parts that may be rejected.
     pub false_reject_rate: f64,
+    /// What the verdict follows from.
+    pub score: Statistic,
     /// Folds of the out-of-fold scores that set the scales.
     pub folds: usize,
 }
@@ -179,6 +190,10 @@ impl Recipe {
         let mut decide = table(source, &mut top, "decide")?;
         let decide_options = Decide {
             false_reject_rate: decide.number("false_reject_rate", 1e-6, 0.5)?.unwrap_or(0.05),
+            score: match decide.choice("score", &["map", "image"])? {
+                Some(1) => Statistic::Image,
+                _ => Statistic::Map,
+            },
             folds: decide.int("folds", 2, 20)?.unwrap_or(3) as usize,
         };
         decide.finish()?;

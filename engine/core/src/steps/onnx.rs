@@ -153,7 +153,7 @@ impl Network {
     ///
     /// # Errors
     /// [`crate::Error::Recipe`] for parameters that do not fit together, taps that the network does not have or a hash that
-    /// differs; [`crate::Error::Inference`] where the runtime cannot load it.
+    /// differs, an ONNX file that cannot be read or that the runtime cannot load.
     pub fn open(
         recipe: &Recipe,
         decl: &StepDecl,
@@ -172,7 +172,8 @@ impl Network {
             recipe.source().error(line(key), format!("steps.{}.{key}", decl.name), message)
         };
         let file = text("model");
-        let bytes = if file.is_empty() { DEFAULT_BACKBONE.to_vec() } else { files(&file)? };
+        let read = |name: &str| files(name).map_err(|e| fail("model", e.to_string()));
+        let bytes = if file.is_empty() { DEFAULT_BACKBONE.to_vec() } else { read(&file)? };
         let (sha256, expected) = (sha256_hex(&bytes), text("sha256"));
         if !expected.is_empty() && !expected.eq_ignore_ascii_case(&sha256) {
             return Err(fail(
@@ -181,7 +182,7 @@ impl Network {
             ));
         }
         let label = if file.is_empty() { "the built-in backbone" } else { &file };
-        let session = engine.session_cached(label, &bytes, 1)?;
+        let session = engine.session_cached(label, &bytes, 1).map_err(|e| fail("model", e.to_string()))?;
         let inputs: Vec<&str> = session.inputs().iter().map(|t| t.name.as_str()).collect();
         let input = match (text("input"), inputs.as_slice()) {
             (name, names) if names.contains(&name.as_str()) => name,
