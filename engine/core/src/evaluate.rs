@@ -177,8 +177,8 @@ pub fn evaluate(
         by_defect,
         recipe_sha256: inspector.model.manifest.recipe_sha256.clone(),
         model_sha256: inspector.model_sha256.clone(),
-        runtime: inspector.model.manifest.runtime.clone(),
-        device: inspector.model.manifest.device.clone(),
+        runtime: inspector.runtime.clone(),
+        device: inspector.device.clone(),
     })
 }
 

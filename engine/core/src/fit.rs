@@ -8,6 +8,7 @@
 use crate::calibrate::{Scale, Scales, Threshold, valid_scores};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Worker};
+use crate::inspect::ensure_scored;
 use crate::map::{anomaly_map, maximum};
 use crate::model::{Manifest, Model, PluginRecord, ScanRecord, recipe_sha256, scan_record};
 use crate::pipeline::{Known, Pipeline, Runner};
@@ -82,7 +83,7 @@ struct Fit<'a> {
     /// Fold of each training scan, 1..=folds.
     folds: Vec<usize>,
     n_folds: usize,
-    /// Inputs of fitted steps: (step, input, scan * angles + angle).
+    /// Inputs of the fitted step at hand: (step, input, scan * angles + angle).
     inputs: Store,
     /// Outputs of fitted steps and of score steps: (step, output, scan).
     outputs: Store,
@@ -134,9 +135,9 @@ pub fn fit(
         fit.step(step)?;
     }
     let floor = fit.floor()?;
-    let Fit { pipeline, .. } = fit;
+    let Fit { mut pipeline, .. } = fit;
     let (image, pixel) = thresholds(recipe, &pipeline, &split.calibration, limits, &services, floor)?;
-    model(recipe, &pipeline, split, engine, &services, floor, image, pixel)
+    model(recipe, &mut pipeline, split, engine, &services, floor, image, pixel)
 }
 
 impl Fit<'_> {
@@ -147,11 +148,14 @@ impl Fit<'_> {
         if step.info.fitted {
             self.keep_inputs(at)?;
             self.fit_step(at)?;
+            self.inputs.clear()?;
         } else if makes_scores {
             self.keep_outputs(at)?;
         }
-        if makes_scores && !raw {
-            self.pipeline.scales[at] = self.scales(at)?;
+        for output in 0..self.pipeline.graph.steps[at].outputs.len() {
+            if self.pipeline.graph.steps[at].outputs[output].1 == Content::Scores && !raw {
+                self.pipeline.scales[at][output] = self.scales(at, output)?;
+            }
         }
         Ok(())
     }
@@ -203,9 +207,14 @@ impl Fit<'_> {
         prepare::load(self.recipe, &self.training[i], self.limits)
     }
 
+    /// Whether a step takes nothing but scores, which are all known.
+    fn takes_scores_only(&self, at: usize) -> bool {
+        self.pipeline.inputs[at].iter().all(|(_, s)| s.content == Content::Scores)
+    }
+
     /// At how many angles a step learns each scan. A fuser learns from scores, which there are of scans as they are.
     fn turns(&self, at: usize) -> usize {
-        if self.pipeline.graph.steps[at].is_fuser() { 1 } else { self.recipe.prepare.rotations }
+        if self.takes_scores_only(at) { 1 } else { self.recipe.prepare.rotations }
     }
 
     /// Keeps the bound inputs of a fitted step for every training scan at every angle.
@@ -216,7 +225,7 @@ impl Fit<'_> {
         let natives: Vec<std::sync::Mutex<(usize, usize)>> =
             self.natives.iter().map(|&n| std::sync::Mutex::new(n)).collect();
         self.for_each_scan(&what, |i| {
-            let scan = self.load(i, step.is_fuser())?;
+            let scan = self.load(i, self.takes_scores_only(at))?;
             for turn in 0..turns {
                 // What is known is known of the scan as it is.
                 let (scan, known) = if turn == 0 {
@@ -248,7 +257,7 @@ impl Fit<'_> {
         let step = &self.pipeline.graph.steps[at];
         let wanted = self.wanted(at);
         self.for_each_scan(&format!("scores of {}", step.name), |i| {
-            let scan = self.load(i, step.is_fuser())?;
+            let scan = self.load(i, self.takes_scores_only(at))?;
             let outcome = self.pipeline.run(&scan, &wanted, &self.known(i)?, false)?;
             let bound = self.pipeline.bind(at, &scan, &|s, o| outcome.get((s, o)).cloned())?;
             let values = self.pipeline.score_step(at, &self.pipeline.runners[at], &scan, &bound)?;
@@ -347,15 +356,10 @@ impl Fit<'_> {
         })
     }
 
-    /// The scales of a step's scores, from its kept outputs.
-    fn scales(&self, at: usize) -> Result<Scales> {
+    /// The scales of a scores output, from its kept values.
+    fn scales(&self, at: usize, output: usize) -> Result<Scales> {
         // At most this many patches are sorted, evenly taken.
         const MOST: usize = 8 << 20;
-        let output = self.pipeline.graph.steps[at]
-            .outputs
-            .iter()
-            .position(|(_, c)| *c == Content::Scores)
-            .unwrap_or(0);
         let (mut patches, mut images) = (Vec::new(), Vec::new());
         for i in 0..self.training.len() {
             let value = self.outputs.get(at, output, i)?;
@@ -364,7 +368,7 @@ impl Fit<'_> {
             patches.extend(scores.into_iter().step_by(stride));
             images.push(value.image_score as f32);
         }
-        let name = &self.pipeline.graph.steps[at].name;
+        let name = &self.pipeline.graph.output_name((at, output));
         Ok(Scales { patch: Scale::of(&mut patches, name)?, image: Scale::of(&mut images, name)? })
     }
 
@@ -373,7 +377,7 @@ impl Fit<'_> {
         let (step, output) = self.pipeline.graph.last;
         let mut floor = f32::INFINITY;
         for i in 0..self.training.len() {
-            let value = self.pipeline.scales[step].apply(self.outputs.get(step, output, i)?);
+            let value = self.pipeline.scales[step][output].apply(self.outputs.get(step, output, i)?);
             floor = valid_scores(&value).into_iter().fold(floor, f32::min);
         }
         if floor.is_finite() {
@@ -412,6 +416,7 @@ fn thresholds(
                 let scan = prepare::load(recipe, files, limits)?;
                 let outcome = pipeline.run(&scan, &[pipeline.graph.last], &Known::new(), false)?;
                 let fused = pipeline.last_scores(&scan, &outcome)?;
+                ensure_scored(&fused, &scan)?;
                 let sigma = recipe.map.sigma * scan.native.0.min(scan.native.1) as f64;
                 let map = anomaly_map(&fused, scan.native, sigma, floor)?;
                 let n = done.fetch_add(1, Ordering::Relaxed) + 1;
@@ -432,7 +437,7 @@ fn thresholds(
 
 fn model(
     recipe: &Recipe,
-    pipeline: &Pipeline,
+    pipeline: &mut Pipeline,
     split: &Split,
     engine: &Engine,
     services: &Services,
@@ -440,16 +445,18 @@ fn model(
     image_threshold: Threshold,
     pixel_threshold: Threshold,
 ) -> Result<Model> {
-    let steps = &pipeline.graph.steps;
     let mut states = BTreeMap::new();
-    for (step, runner) in steps.iter().zip(&pipeline.runners) {
-        if let Runner::Plugin(instance) = runner
-            && step.info.fitted
-        {
-            let state = instance.save().map_err(|f| pipeline.failure(recipe, step, f))?;
-            states.insert(step.name.clone(), state);
+    for at in 0..pipeline.graph.steps.len() {
+        let fitted = pipeline.graph.steps[at].info.fitted;
+        let Runner::Plugin(instance) = &mut pipeline.runners[at] else { continue };
+        if fitted {
+            let state =
+                instance.save().map_err(|f| pipeline.failure(recipe, &pipeline.graph.steps[at], f))?;
+            states.insert(pipeline.graph.steps[at].name.clone(), state);
         }
     }
+    let pipeline = &*pipeline;
+    let steps = &pipeline.graph.steps;
     let (mut plugins, mut networks, mut onnx) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for step in steps {
         match &step.worker {
@@ -487,7 +494,12 @@ fn model(
             networks,
             training: records(&split.training)?,
             calibration: records(&split.calibration)?,
-            scales: steps.iter().zip(&pipeline.scales).map(|(s, c)| (s.name.clone(), *c)).collect(),
+            scales: pipeline
+                .graph
+                .outputs()
+                .filter(|(.., content)| *content == Content::Scores)
+                .map(|(at, ..)| (pipeline.graph.output_name(at), pipeline.scales[at.0][at.1]))
+                .collect(),
             floor,
             image_threshold,
             pixel_threshold,

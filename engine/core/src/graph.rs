@@ -7,7 +7,7 @@ use crate::recipe::{From, Recipe, StepDecl};
 use crate::steps::{onnx, onnx_map};
 use crate::value::Content;
 use assay_data::SensorKind;
-use assay_inference::Engine;
+use assay_inference::{DEFAULT_BACKBONE, Engine};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -82,14 +82,17 @@ pub fn builtin_methods() -> Vec<MethodInfo> {
     vec![onnx::info(), onnx_map::info()]
 }
 
-/// Reads the ONNX files that a recipe names: from disk beside the recipe, or out of a model.
-pub type OnnxFiles<'a> = &'a dyn Fn(&str) -> Result<Vec<u8>>;
+/// The network of a step (its name, and the file that the recipe names; empty = the built-in one): from disk, or out of a model.
+pub type OnnxFiles<'a> = &'a dyn Fn(&str, &str) -> Result<Vec<u8>>;
 
 /// Reads ONNX files relative to the folder of `recipe`.
-pub fn onnx_beside(recipe: &Path) -> impl Fn(&str) -> Result<Vec<u8>> + use<> {
+pub fn onnx_beside(recipe: &Path) -> impl Fn(&str, &str) -> Result<Vec<u8>> + use<> {
     const LIMIT: u64 = 4 << 30;
     let folder = recipe.parent().map(Path::to_path_buf).unwrap_or_default();
-    move |name| {
+    move |_, name| {
+        if name.is_empty() {
+            return Ok(DEFAULT_BACKBONE.to_vec());
+        }
         let path = folder.join(name);
         let size = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
         if size > LIMIT {

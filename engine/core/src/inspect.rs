@@ -1,5 +1,6 @@
 //! Inspecting scans with a model: scores, map, verdict, regions.
 
+use crate::calibrate::valid_scores;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::map::{anomaly_map, maximum};
@@ -39,6 +40,10 @@ pub struct Inspector {
     pub recipe: Recipe,
     /// Its steps.
     pub pipeline: Pipeline,
+    /// Runtime and version that networks run on here.
+    pub runtime: String,
+    /// Device that networks run on here.
+    pub device: String,
     /// What differs from the machine it was fitted on.
     pub differences: Vec<String>,
     limits: Limits,
@@ -97,26 +102,23 @@ impl Inspector {
     ) -> Result<Self> {
         let mut recipe = model.parse_recipe()?;
         // The fit may have been given another seed than the recipe's.
-        recipe.seed = model.manifest.seed;
-        let by_name = |name: &str| {
-            let found = model
-                .manifest
-                .networks
-                .values()
-                .find(|(file, _)| file == name)
-                .and_then(|(_, sha)| model.onnx.get(sha));
-            found
-                .cloned()
-                .ok_or_else(|| Error::Request(format!("the model does not hold the ONNX file {name}")))
+        recipe.set_seed(model.manifest.seed);
+        let held = |step: &str, _: &str| {
+            let found = model.manifest.networks.get(step).and_then(|(_, sha)| model.onnx.get(sha));
+            found.cloned().ok_or_else(|| {
+                Error::Request(format!("the model does not hold the network of step `{step}`"))
+            })
         };
-        let mut graph = Graph::resolve(&recipe, registry, engine, &by_name)?;
+        let mut graph = Graph::resolve(&recipe, registry, engine, &held)?;
         graph.share_threads(engine, services.threads())?;
         let example = blank(&recipe, model.manifest.native);
         let mut pipeline = Pipeline::plan(&recipe, graph, &example, services)?;
         for at in 0..pipeline.graph.steps.len() {
             let step = &pipeline.graph.steps[at];
-            if let Some(scales) = model.manifest.scales.get(&step.name) {
-                pipeline.scales[at] = *scales;
+            for output in 0..step.outputs.len() {
+                if let Some(scales) = model.manifest.scales.get(&graph_name(&pipeline, at, output)) {
+                    pipeline.scales[at][output] = *scales;
+                }
             }
             if !step.info.fitted {
                 continue;
@@ -133,7 +135,9 @@ impl Inspector {
             }
         }
         let differences = differences(&model, registry, engine);
-        Ok(Self { model, model_sha256, recipe, pipeline, differences, limits })
+        let info = engine.describe();
+        let (runtime, device) = (format!("{} {}", info.name, info.version), info.device.to_string());
+        Ok(Self { model, model_sha256, recipe, pipeline, runtime, device, differences, limits })
     }
 
     /// Inspects one scan.
@@ -158,12 +162,7 @@ impl Inspector {
         }
         let drawing = Instant::now();
         let fused = self.pipeline.last_scores(&scan, &outcome)?;
-        if let Some(grid) = fused.grid()
-            && grid.valid.as_ref().is_some_and(|v| v.iter().all(|ok| !ok))
-        {
-            let message = "no patch of it could be scored: is the part in view and measured?".into();
-            return Err(Error::Scan { scan: scan.id, message });
-        }
+        ensure_scored(&fused, &scan)?;
         let sigma = self.recipe.map.sigma * scan.native.0.min(scan.native.1) as f64;
         let map = anomaly_map(&fused, scan.native, sigma, self.model.manifest.floor)?;
         let regions = regions(&map, self.model.manifest.pixel_threshold.value);
@@ -200,6 +199,18 @@ impl Inspector {
     }
 }
 
+/// Refuses a scan of which no cell could be scored: it is neither good nor bad.
+///
+/// # Errors
+/// [`Error::Scan`].
+pub(crate) fn ensure_scored(fused: &Value, scan: &Prepared) -> Result<()> {
+    if !fused.image_score.is_finite() || valid_scores(fused).is_empty() {
+        let message = "no patch of it could be scored: is the part in view and measured?".into();
+        return Err(Error::Scan { scan: scan.id.clone(), message });
+    }
+    Ok(())
+}
+
 /// The regions of a map above a threshold, by falling peak.
 fn regions(map: &Array2<f32>, threshold: f64) -> Vec<Region> {
     let above: Vec<bool> = map.iter().map(|&v| f64::from(v) > threshold).collect();
@@ -226,6 +237,10 @@ fn regions(map: &Array2<f32>, threshold: f64) -> Vec<Region> {
         .collect();
     regions.sort_by(|a, b| b.peak.total_cmp(&a.peak));
     regions
+}
+
+fn graph_name(pipeline: &Pipeline, step: usize, output: usize) -> String {
+    pipeline.graph.output_name((step, output))
 }
 
 /// A scan of the right shape without content, to plan with.

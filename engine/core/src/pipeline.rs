@@ -4,10 +4,10 @@ use crate::calibrate::Scales;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Source, Step, Worker, content_of};
 use crate::plugin::{Failure, Instance, Services};
-use crate::prepare::{Prepared, on_cells, restrict};
+use crate::prepare::{Prepared, on_cells, restrict, restrict_softly};
 use crate::recipe::Recipe;
 use crate::steps::onnx_map;
-use crate::value::{Content, Data, Spec, Value};
+use crate::value::{Content, Data, Spec, Value, planes};
 use assay_data::{Frame, Grid, Mask, SensorKind};
 use ndarray::Array2;
 use sha2::{Digest as _, Sha256};
@@ -33,8 +33,8 @@ pub struct Pipeline {
     pub specs: Vec<Vec<Spec>>,
     /// Input specs of each step, with ports.
     pub inputs: Vec<Vec<(usize, Spec)>>,
-    /// The scales of each step's scores; [`Scales::RAW`] where they stay as they are.
-    pub scales: Vec<Scales>,
+    /// The scales of each step's outputs; [`Scales::RAW`] of features, and where scores stay as they are.
+    pub scales: Vec<Vec<Scales>>,
     /// The native size the steps were planned for.
     pub native: (usize, usize),
     services: Services,
@@ -71,7 +71,7 @@ impl Pipeline {
             .map(|(s, v)| sensor_spec(&s.name, s.kind, v))
             .collect();
         let mut pipeline = Self {
-            scales: vec![Scales::RAW; graph.steps.len()],
+            scales: graph.steps.iter().map(|s| vec![Scales::RAW; s.outputs.len()]).collect(),
             native: example.native,
             services: services.clone(),
             seed: recipe.seed,
@@ -94,9 +94,27 @@ impl Pipeline {
                 inputs.push((port, spec));
             }
             if step.is_fuser() {
-                let finest = finest(inputs.iter().map(|(_, s)| s));
-                for (_, spec) in &mut inputs {
+                let finest = finest(inputs.iter().map(|(_, s)| s).filter(|s| s.content == Content::Scores));
+                for (_, spec) in inputs.iter_mut().filter(|(_, s)| s.content == Content::Scores) {
                     (spec.size, spec.frame) = finest;
+                }
+            }
+            for (port, spec) in &inputs {
+                let port = &step.info.inputs[*port];
+                if if spec.size.is_some() { !port.grid } else { !port.cloud } {
+                    let kind = |grid| if grid { "grids" } else { "clouds" };
+                    let message = format!(
+                        "`{}` takes {}, `{}` is one of {}",
+                        port.name,
+                        kind(port.grid),
+                        spec.name,
+                        kind(spec.size.is_some())
+                    );
+                    return Err(recipe.source().error(
+                        step.line.max(1),
+                        format!("steps.{}.from", step.name),
+                        message,
+                    ));
                 }
             }
             let fail = |f: Failure| pipeline.failure(recipe, step, f);
@@ -261,6 +279,8 @@ impl Pipeline {
         get: &dyn Fn(usize, usize) -> Option<Arc<Value>>,
     ) -> Result<Vec<(usize, Arc<Value>)>> {
         let step = &self.graph.steps[at];
+        // A plugin's detector neither learns nor scores the background; a built-in network sees all of its image.
+        let hides = step.is_detector() && matches!(step.worker, Worker::Plugin(_));
         let mut bound = Vec::with_capacity(step.inputs.len());
         for ((port, source), (_, spec)) in step.inputs.iter().zip(&self.inputs[at]) {
             let value = match *source {
@@ -268,7 +288,7 @@ impl Pipeline {
                 Source::Output(s, o) => {
                     let value = get(s, o).ok_or_else(|| self.step_error(at, scan, "an input is missing"))?;
                     if value.content == Content::Scores {
-                        let mut calibrated = self.scales[s].apply((*value).clone());
+                        let mut calibrated = self.scales[s][o].apply((*value).clone());
                         if step.is_fuser() {
                             calibrated = on_grid(calibrated, spec, scan.native, self.native);
                         }
@@ -279,11 +299,12 @@ impl Pipeline {
                 }
             };
             let value = match (&scan.scored, &value.data) {
-                (Some(mask), Data::Grid(grid))
-                    if step.is_detector() && value.content == Content::Features =>
-                {
-                    let mask = on_cells(mask, grid.size())?;
-                    let data = Data::Grid(restrict(grid.clone(), &mask));
+                (Some(mask), Data::Grid(grid)) if hides => {
+                    let data = Data::Grid(restrict_softly(grid, &on_cells(mask, grid.size())?));
+                    Arc::new(Value { content: value.content, data, image_score: value.image_score })
+                }
+                (Some(mask), Data::Image(image)) if hides => {
+                    let data = Data::Grid(restrict_softly(&planes(image), mask));
                     Arc::new(Value { content: value.content, data, image_score: value.image_score })
                 }
                 _ => value,
@@ -335,7 +356,16 @@ impl Pipeline {
                 Err(Failure::about_input("the plugin's instance is missing"))
             }
         };
-        done.map_err(|f| if f.cancelled { Error::Cancelled } else { self.step_error(at, scan, f.message) })
+        let mut values = done
+            .map_err(|f| if f.cancelled { Error::Cancelled } else { self.step_error(at, scan, f.message) })?;
+        if let Some(mask) = &scan.scored {
+            for value in values.iter_mut().filter(|v| v.content == Content::Scores && step.is_detector()) {
+                if let Data::Grid(grid) = &value.data {
+                    value.data = Data::Grid(restrict(grid.clone(), &on_cells(mask, grid.size())?));
+                }
+            }
+        }
+        Ok(values)
     }
 
     /// Grids that a plugin gets have the size it planned for.
@@ -367,7 +397,7 @@ impl Pipeline {
     pub fn last_scores(&self, scan: &Prepared, outcome: &Outcome) -> Result<Value> {
         let missing = || Error::Request("the fused scores are missing".into());
         let value = outcome.get(self.graph.last).ok_or_else(missing)?;
-        let mut value = self.scales[self.graph.last.0].apply((**value).clone());
+        let mut value = self.scales[self.graph.last.0][self.graph.last.1].apply((**value).clone());
         if let (Some(mask), Data::Grid(grid)) = (&scan.shown, &value.data) {
             value.data = Data::Grid(restrict(grid.clone(), &on_cells(mask, grid.size())?));
         }

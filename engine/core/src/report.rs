@@ -187,7 +187,7 @@ impl Report {
                 "time a scan",
                 format!("{:.0} ms (median), {:.0} ms (95 %)", f.ms_per_scan.p50, f.ms_per_scan.p95),
             ),
-            ("runtime", format!("{} on {}", manifest.runtime, manifest.device)),
+            ("runtime", format!("{} on {}", inspector.runtime, inspector.device)),
         ];
         self.page.summary = facts.map(|(name, value)| (name.to_owned(), value)).to_vec();
         let figure = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |v| format!("{v:.4}"));

@@ -51,6 +51,17 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets all values and gives their room back.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the disk fails.
+    pub fn clear(&self) -> Result<()> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.index.clear();
+        inner.end = 0;
+        inner.file.set_len(0).map_err(|e| Error::io(&self.path, e))
+    }
+
     /// Whether a value is there.
     pub fn has(&self, step: usize, output: usize, scan: usize) -> bool {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).index.contains_key(&(step, output, scan))
@@ -89,10 +100,16 @@ fn write(file: &mut File, at: u64, value: &Value) -> std::io::Result<u64> {
             match &g.valid {
                 None => floats(&mut out, &g.values.iter().copied().collect::<Vec<f32>>())?,
                 Some(mask) => {
-                    // Invalid cells are 0: only the valid ones are kept.
-                    out.write_all(&mask.iter().map(|&b| u8::from(b)).collect::<Vec<u8>>())?;
+                    // Most cells of a masked grid are 0: those are left out. Bit 0: valid, bit 1: kept.
+                    let mut flags: Vec<u8> = mask.iter().map(|&ok| u8::from(ok)).collect();
                     for plane in g.values.outer_iter() {
-                        let kept = plane.iter().zip(mask).filter(|(_, ok)| **ok).map(|(v, _)| *v);
+                        for (flag, v) in flags.iter_mut().zip(plane) {
+                            *flag |= u8::from(v.to_bits() != 0) << 1;
+                        }
+                    }
+                    out.write_all(&flags)?;
+                    for plane in g.values.outer_iter() {
+                        let kept = plane.iter().zip(&flags).filter(|(_, f)| **f & 2 != 0).map(|(v, _)| *v);
                         floats(&mut out, &kept.collect::<Vec<f32>>())?;
                     }
                 }
@@ -146,8 +163,11 @@ fn read(file: &mut File, at: u64) -> std::io::Result<Value> {
         let (values, valid) = if flags & MASKED == 0 {
             (Array3::from_shape_vec((c, h, w), floats(&mut input, c * h * w)?).map_err(broken)?, None)
         } else {
-            let valid = Mask::from_shape_vec((h, w), mask(&mut input, h * w)?).map_err(broken)?;
-            let cells: Vec<usize> = valid.iter().enumerate().filter(|(_, ok)| **ok).map(|(i, _)| i).collect();
+            let mut flags = vec![0u8; h * w];
+            input.read_exact(&mut flags)?;
+            let valid = flags.iter().map(|f| f & 1 != 0).collect();
+            let valid = Mask::from_shape_vec((h, w), valid).map_err(broken)?;
+            let cells: Vec<usize> = (0..flags.len()).filter(|&i| flags[i] & 2 != 0).collect();
             let mut values = vec![0f32; c * h * w];
             for plane in values.chunks_exact_mut((h * w).max(1)) {
                 for (&cell, v) in cells.iter().zip(floats(&mut input, cells.len())?) {

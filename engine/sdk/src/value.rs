@@ -144,7 +144,8 @@ impl OutputSpec {
 /// A grid input, borrowed: `[channels, rows, cols]`.
 #[derive(Debug, Clone, Copy)]
 pub struct GridView<'a> {
-    /// `channels * rows * cols` values, row-major; finite where valid, 0 where not.
+    /// `channels * rows * cols` values, row-major, finite. Where not valid: 0, or what was seen up to two cells beyond the
+    /// part, so that neighbourhoods at its edge are whole; not to be learned or scored.
     pub values: &'a [f32],
     /// Channels.
     pub channels: usize,

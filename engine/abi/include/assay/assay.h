@@ -121,7 +121,8 @@ typedef struct assay_value {
   uint32_t content;
   uint32_t layout;
   const assay_tensor *values;
-  const assay_tensor *valid;     /* u8, 1 = valid; NULL = all valid. Values of invalid cells are 0 */
+  const assay_tensor *valid;     /* u8, 1 = valid; NULL = all valid. Invalid cells are finite: 0, or what was seen up to two
+                                  * cells beyond the part; they are neither learned nor scored */
   const assay_tensor *positions; /* clouds: [N,3] f32 metres; else NULL */
   assay_frame frame;
   double image_score;            /* of scores; NaN otherwise */
@@ -294,7 +295,8 @@ typedef struct assay_method {
   /* [concurrent] Every parameter of the descriptor is given, in its order. */
   assay_status (*create)(const struct assay_method *method, const assay_host *host,
                          const assay_param_value *const *params, uint32_t n_params, void **instance, assay_error *error);
-  /* [exclusive] Input shapes in, output shapes out; the host gives one zeroed spec an output, `port` set. Once an instance. */
+  /* [exclusive] Input shapes in, output shapes out; the host gives one spec an output to fill, `port` set.
+   * Once an instance. */
   assay_status (*plan)(void *instance, const assay_spec *const *inputs, uint32_t n_inputs, assay_spec *const *outputs,
                        uint32_t n_outputs, assay_error *error);
   /* [exclusive] Starts pass `fit->pass`. NULL for a method that is not fitted (so are fit_add, fit_end, save, load). */

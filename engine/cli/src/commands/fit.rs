@@ -17,7 +17,9 @@ use std::time::Instant;
 pub(crate) fn run(args: &args::Fit, console: &Console) -> Result<Status> {
     let start = Instant::now();
     let mut recipe = Recipe::read(&args.recipe)?;
-    recipe.seed = args.seed.unwrap_or(recipe.seed);
+    if let Some(seed) = args.seed {
+        recipe.set_seed(seed);
+    }
     let context = Context::open(&args.machine, Some(&recipe), console)?;
     check_writable(&args.output)?;
     let graph = Graph::resolve(&recipe, &context.registry, &context.engine, &onnx_beside(&args.recipe))?;

@@ -66,27 +66,37 @@ impl<'a> Line<'a> {
 
 pub(crate) fn run(args: &args::Score, console: &Console) -> Result<Status> {
     let (_context, inspector) = Context::inspector(&args.model, &args.machine, console)?;
-    let mut status = Status::Ok;
+    let mut scans = Vec::new();
     for path in &args.scans {
-        for files in scans_under(path, &inspector.recipe.sensors)? {
-            match inspector.inspect(&files) {
-                Ok(inspection) => {
-                    if let Some(folder) = &args.maps {
-                        write_map(folder, &inspection)?;
-                    }
-                    if let Some(folder) = &args.pictures {
-                        write_picture(folder, &inspector, &inspection, None)?;
-                    }
-                    output::json(&Line::new(&inspector, &files.id, Ok(&inspection)))?;
-                    if inspection.verdict == Verdict::Ng {
-                        status = status.max(Status::Ng);
-                    }
+        scans.extend(scans_under(path, &inspector.recipe.sensors)?);
+    }
+    // Ids name maps and pictures: two scans of one id would overwrite each other's.
+    let mut seen = std::collections::HashSet::new();
+    if let Some(twice) = scans.iter().find(|s| !seen.insert(s.id.as_str())) {
+        anyhow::bail!(
+            "two of the scans have the id {}: score their common folder, or one after the other",
+            twice.id
+        );
+    }
+    let mut status = Status::Ok;
+    for files in &scans {
+        match inspector.inspect(files) {
+            Ok(inspection) => {
+                if let Some(folder) = &args.maps {
+                    write_map(folder, &inspection)?;
                 }
-                Err(e) => {
-                    console.error(&report::one_line(&e));
-                    output::json(&Line::new(&inspector, &files.id, Err(report::one_line(&e))))?;
-                    status = Status::Invalid;
+                if let Some(folder) = &args.pictures {
+                    write_picture(folder, &inspector, &inspection, None)?;
                 }
+                output::json(&Line::new(&inspector, &files.id, Ok(&inspection)))?;
+                if inspection.verdict == Verdict::Ng {
+                    status = status.max(Status::Ng);
+                }
+            }
+            Err(e) => {
+                console.error(&report::one_line(&e));
+                output::json(&Line::new(&inspector, &files.id, Err(report::one_line(&e))))?;
+                status = Status::Invalid;
             }
         }
     }

@@ -2,8 +2,7 @@
 //!
 //! Folders, first to last: the recipe's `plugin_path`, `--plugin-path`, `ASSAY_PLUGIN_PATH`, beside the executable, the
 //! system's. A method in an earlier folder wins; a method twice within one folder is an error. The current directory is never
-//! searched. Folders are searched only when a method is asked for that no earlier folder has, and only names like
-//! `libassay_*.so` are touched.
+//! searched, and only files with names like `libassay_*.so` are touched.
 
 use super::library::{Library, Method, load};
 use crate::error::{Error, Result, nearest};
@@ -158,10 +157,8 @@ impl Registry {
         let known: Vec<&str> =
             self.methods.keys().map(String::as_str).chain(builtin.iter().copied()).collect();
         let mut message = format!("there is no method `{id}`{}", nearest(id, known.iter().copied()));
-        if self.methods.is_empty() {
-            let folders: Vec<String> = self.searched.iter().map(|p| p.display().to_string()).collect();
-            message += &format!(" No plugins were found in {}.", folders.join(", "));
-        }
+        let folders: Vec<String> = self.searched.iter().map(|p| p.display().to_string()).collect();
+        message += &format!(" Looked in {} (--plugin-path names more).", folders.join(", "));
         for broken in &self.broken {
             message += &format!(" Not usable: {broken}.");
         }

@@ -314,8 +314,14 @@ impl Instance {
     ///
     /// # Errors
     /// What the method says.
-    pub fn save(&self) -> Outcome<Vec<u8>> {
+    pub fn save(&mut self) -> Outcome<Vec<u8>> {
         unsafe extern "C" fn write(ctx: *mut c_void, data: *const c_void, len: usize) -> abi::Status {
+            if len == 0 {
+                return abi::OK;
+            }
+            if data.is_null() {
+                return abi::ERR_STATE;
+            }
             // SAFETY: `ctx` is the vector below; the method passes `len` readable bytes.
             let (out, data) =
                 unsafe { (&mut *ctx.cast::<Vec<u8>>(), std::slice::from_raw_parts(data.cast(), len)) };
@@ -451,6 +457,9 @@ impl Parts {
         let bad = |what: String| Failure::new(format!("output `{port}`: {what}"));
         let (shape, values) = self.values.ok_or_else(|| bad("was not written".into()))?;
         let cells = spec.size.map_or(shape[0], |(r, c)| r * c);
+        if self.valid.as_ref().is_some_and(|v| v.len() != cells) {
+            return Err(bad(format!("its validity mask is not of {cells} cells")));
+        }
         let is_valid = |cell: usize| self.valid.as_ref().is_none_or(|v| v[cell] != 0);
         let cell_of = |i: usize| if spec.size.is_some() { i % cells } else { i / spec.channels };
         if let Some(i) = (0..values.len()).find(|&i| !values[i].is_finite() && is_valid(cell_of(i))) {
@@ -511,6 +520,18 @@ unsafe extern "C" fn alloc(
     error: *mut abi::Error,
 ) -> abi::Status {
     const MOST_POINTS: i64 = 1 << 26;
+    const MOST_VALUES: i64 = 1 << 30;
+    if shape.is_null() || data.is_null() {
+        // SAFETY: the method's error struct.
+        return unsafe {
+            fill_error(
+                error,
+                abi::ERR_INPUT,
+                "",
+                "alloc was called without a shape or a place for its memory",
+            )
+        };
+    }
     // SAFETY: `ctx` is the sink in `score`; the method passes `ndim` extents.
     let (sink, shape) =
         unsafe { (&mut *ctx.cast::<Sink<'_>>(), std::slice::from_raw_parts(shape, ndim.min(8) as usize)) };
@@ -547,14 +568,28 @@ unsafe extern "C" fn alloc(
     if taken {
         return refuse(&format!("output {port}, part {part} was allocated before"));
     }
-    let len = expected.iter().product::<i64>() as usize;
-    let pointer: *mut c_void = match part {
-        abi::PART_VALUES => {
+    let Some(len) = expected.iter().try_fold(1i64, |n, &e| n.checked_mul(e)).filter(|&n| n <= MOST_VALUES)
+    else {
+        return refuse(&format!("output {port}, part {part}: {expected:?} is more than this host gives"));
+    };
+    fn zeroed<T: Clone + Default>(len: usize) -> Option<Vec<T>> {
+        let mut memory = Vec::new();
+        memory.try_reserve_exact(len).ok()?;
+        memory.resize(len, T::default());
+        Some(memory)
+    }
+    let len = len as usize;
+    let pointer: Option<*mut c_void> = match part {
+        abi::PART_VALUES => zeroed(len).map(|memory| {
             let shape = expected.iter().map(|&n| n as usize).collect();
-            parts.values.insert((shape, vec![0.0; len])).1.as_mut_ptr().cast()
-        }
-        abi::PART_VALID => parts.valid.insert(vec![0; len]).as_mut_ptr().cast(),
-        _ => parts.positions.insert(vec![0.0; len]).as_mut_ptr().cast(),
+            parts.values.insert((shape, memory)).1.as_mut_ptr().cast()
+        }),
+        abi::PART_VALID => zeroed(len).map(|memory| parts.valid.insert(memory).as_mut_ptr().cast()),
+        _ => zeroed(len).map(|memory| parts.positions.insert(memory).as_mut_ptr().cast()),
+    };
+    let Some(pointer) = pointer else {
+        // SAFETY: the method's error struct.
+        return unsafe { fill_error(error, abi::ERR_RESOURCE, "", &format!("no memory for {len} values")) };
     };
     // SAFETY: the method's place for the pointer.
     unsafe { *data = pointer };

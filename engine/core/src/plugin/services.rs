@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the caller of a long piece of work sees of it, and how it stops it.
@@ -71,6 +71,7 @@ pub(super) struct HostTable {
     services: Services,
     scratch: Option<CString>,
     sessions: Mutex<HashMap<usize, Arc<Session>>>,
+    opened: AtomicUsize,
     /// Loops run on the calling thread while the instance is locked: a thread that waits for a loop may take up other
     /// work, and would wait for its own lock.
     pub(super) locked: AtomicBool,
@@ -113,6 +114,7 @@ impl HostTable {
             scratch: services.scratch.as_deref().and_then(path_text),
             services: services.clone(),
             sessions: Mutex::default(),
+            opened: AtomicUsize::new(0),
             locked: AtomicBool::new(false),
         });
         let ctx = std::ptr::from_mut(&mut *table).cast::<c_void>();
@@ -221,6 +223,12 @@ unsafe extern "C" fn open(
     session: *mut *mut c_void,
     error: *mut abi::Error,
 ) -> abi::Status {
+    if onnx.is_null() || len == 0 || session.is_null() {
+        // SAFETY: the plugin's error struct.
+        return unsafe {
+            fill_error(error, abi::ERR_INPUT, "", "open was called without a model or a place for the handle")
+        };
+    }
     // SAFETY: called by the plugin with its host's ctx; `onnx` holds `len` bytes.
     let (this, label, bytes) =
         unsafe { (this(ctx), lossy(label), std::slice::from_raw_parts(onnx.cast::<u8>(), len)) };
@@ -230,7 +238,8 @@ unsafe extern "C" fn open(
     }));
     match opened.unwrap_or_else(|_| Err("the runtime failed".into())) {
         Ok(s) => {
-            let key = Arc::as_ptr(&s) as usize;
+            // Two openings of one model are two handles, each closed on its own.
+            let key = this.opened.fetch_add(1, Ordering::Relaxed) + 1;
             this.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(key, s);
             // SAFETY: the plugin's place for the handle.
             unsafe { *session = key as *mut c_void };
@@ -260,20 +269,37 @@ unsafe extern "C" fn run(
         for i in 0..n_inputs as usize {
             let input = &**inputs.add(i);
             let tensor = &*input.tensor;
-            if tensor.dtype != abi::F32 || tensor.ndim > 8 {
-                return Err("inputs of ONNX models are f32 tensors of at most 8 dimensions".to_owned());
+            if tensor.dtype != abi::F32 || tensor.device != abi::DEVICE_CPU || !(1..=8).contains(&tensor.ndim)
+            {
+                return Err(
+                    "inputs of ONNX models are f32 tensors of 1 to 8 dimensions in CPU memory".to_owned()
+                );
             }
-            let shape: Vec<usize> = std::slice::from_raw_parts(tensor.shape, tensor.ndim as usize)
+            let extents = std::slice::from_raw_parts(tensor.shape, tensor.ndim as usize);
+            let shape: Option<Vec<usize>> = extents.iter().map(|&n| usize::try_from(n).ok()).collect();
+            let shape = shape.ok_or("an input has a negative extent")?;
+            let len = shape
                 .iter()
-                .map(|&n| n as usize)
-                .collect();
-            let data = std::slice::from_raw_parts(tensor.data.cast::<f32>(), shape.iter().product());
+                .try_fold(1usize, |n, &e| n.checked_mul(e))
+                .filter(|&n| n <= isize::MAX as usize / 4);
+            let len = len.ok_or("an input is larger than memory can be")?;
+            let data = match len {
+                0 => &[][..],
+                _ if tensor.data.is_null() => return Err("an input has no data".to_owned()),
+                _ => std::slice::from_raw_parts(tensor.data.cast::<f32>(), len),
+            };
             let view = ArrayViewD::from_shape(shape, data).map_err(|e| e.to_string())?;
             named.push((lossy(input.name), view));
         }
         let refs: Vec<(&str, ArrayViewD<'_, f32>)> =
             named.iter().map(|(n, v)| (n.as_str(), v.view())).collect();
-        let outputs = session.run(&refs).map_err(|e| e.to_string())?;
+        let run = || session.run(&refs).map_err(|e| e.to_string());
+        let outputs = if this.locked.load(Ordering::Relaxed) {
+            // A thread of the pool that waits for the runtime may take up other work, and would wait for its own lock.
+            std::thread::scope(|s| s.spawn(run).join()).map_err(|_| "the runtime failed".to_owned())??
+        } else {
+            run()?
+        };
         if let Some(emit) = emit {
             for (name, array) in &outputs {
                 let name = CString::new(name.as_str()).unwrap_or_default();

@@ -163,12 +163,11 @@ impl Recipe {
     pub fn parse(file: &str, text: &str) -> Result<Self> {
         let source = Source { file, text };
         let mut top = Reader::new(source, "", source.parse()?)?;
-        if top.int("format", 1, i64::MAX)?.is_some_and(|f| f != 1) {
-            return Err(source.error(
-                1,
-                "format",
-                "this program reads recipes of format 1; a newer one is needed",
-            ));
+        if let Some(node) = top.take("format")
+            && node.value != Value::Int(1)
+        {
+            let message = "this program reads recipes of format 1; a newer one may be needed";
+            return Err(source.error(node.line, "format", message));
         }
         let mut about = table(source, &mut top, "recipe")?;
         let (number, name) = (about.int("number", 0, i64::MAX)?, about.string("name")?.unwrap_or_default());
@@ -214,6 +213,12 @@ impl Recipe {
             map: map_options,
             decide: decide_options,
         })
+    }
+
+    /// Sets the seed of everything random, as if the recipe said so.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.seed = seed;
+        self.prepare.plane.seed = seed;
     }
 
     /// The recipe as a source, for errors found later.
@@ -348,7 +353,7 @@ fn steps(source: Source<'_>, top: &mut Reader<'_>, sensors: &[Sensor]) -> Result
             return Err(source.error(line, key, "a sensor has this name already"));
         }
         let mut r = Reader::new(source, &key, node)?;
-        let method_line = line;
+        let method_line = r.line_of("method").unwrap_or(line);
         let method = r
             .string("method")?
             .ok_or_else(|| r.error(line, "method", "is missing; `assay plugin list` shows them"))?;

@@ -143,6 +143,11 @@ impl<'a> Reader<'a> {
         self.source.error(line, self.path_of(key), message)
     }
 
+    /// Line of a key that nobody took yet.
+    pub fn line_of(&self, key: &str) -> Option<usize> {
+        self.entries.iter().find(|(k, _)| k == key).map(|(_, node)| node.line)
+    }
+
     /// Takes a key, whatever its type.
     pub fn take(&mut self, key: &'static str) -> Option<Node> {
         self.known.push(key);

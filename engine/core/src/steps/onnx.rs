@@ -7,7 +7,7 @@ use crate::recipe::{Recipe, StepDecl};
 use crate::value::{Content, Data, Spec, Value};
 use assay_data::prepare::resize;
 use assay_data::{Frame, Grid};
-use assay_inference::{DEFAULT_BACKBONE, Engine, Session, sha256_hex};
+use assay_inference::{Engine, Session, sha256_hex};
 use ndarray::{Array3, Array4, ArrayD, Axis, Ix3};
 use std::sync::Arc;
 
@@ -172,8 +172,7 @@ impl Network {
             recipe.source().error(line(key), format!("steps.{}.{key}", decl.name), message)
         };
         let file = text("model");
-        let read = |name: &str| files(name).map_err(|e| fail("model", e.to_string()));
-        let bytes = if file.is_empty() { DEFAULT_BACKBONE.to_vec() } else { read(&file)? };
+        let bytes = files(&decl.name, &file).map_err(|e| fail("model", e.to_string()))?;
         let (sha256, expected) = (sha256_hex(&bytes), text("sha256"));
         if !expected.is_empty() && !expected.eq_ignore_ascii_case(&sha256) {
             return Err(fail(
@@ -318,8 +317,8 @@ impl Network {
         let (low, high) = range.unwrap_or((0.0, 255.0));
         let mut image = Array3::<f32>::zeros((3, size.0, size.1));
         for (channel, mut plane) in image.axis_iter_mut(Axis(0)).enumerate() {
-            let from = if resized.dim().0 == 1 { 0 } else { channel };
-            let at = if self.bgr { 2 - from.min(2) } else { from };
+            // Which colour this channel of the network is.
+            let at = if self.bgr { 2 - channel } else { channel };
             let (mean, std) =
                 (self.mean.get(at).copied().unwrap_or(0.0), self.std.get(at).copied().unwrap_or(1.0));
             // One multiplication and one addition a pixel: value -> range -> mean and std.

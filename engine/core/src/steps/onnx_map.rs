@@ -85,6 +85,9 @@ fn read(
             ))
         })?
     };
+    if !score.is_finite() || map.iter().any(|v| !v.is_finite()) {
+        return Err(Failure::about_input("the network's map or score is not finite"));
+    }
     Ok((map, f64::from(score)))
 }
 
