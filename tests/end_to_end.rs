@@ -23,7 +23,7 @@ fn a_recipe_is_fitted_evaluated_and_its_maps_score_the_same_by_the_official_metr
     let output = succeed(
         assay()
             .arg("eval")
-            .arg(&model)
+            .arg(model)
             .arg("--data")
             .arg(category.scans())
             .arg("--json")
@@ -88,7 +88,7 @@ fn score_writes_one_line_a_scan_and_says_ng_by_its_exit_status() {
     let output = exit_with(
         assay()
             .arg("score")
-            .arg(&model)
+            .arg(model)
             .arg(category.scans().join("test/hole"))
             .arg("--maps")
             .arg(&maps)

@@ -106,7 +106,7 @@ pub(crate) struct Eval {
     /// A data set with test scans and masks.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// Write anomaly maps here, in the official layout: <DIR>/<object>/test/<defect>/<id>.tiff.
+    /// Write anomaly maps here, in the official layout: DIR/OBJECT/test/DEFECT/ID.tiff.
     #[arg(long, value_name = "DIR")]
     pub(crate) maps: Option<PathBuf>,
     /// Write pictures and an HTML page here.
@@ -127,7 +127,7 @@ pub(crate) struct Metrics {
     /// The data set (of one object or of several) with its masks.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// The maps: <DIR>/<object>/test/<defect>/<id>.tiff, f32 of the scan's native size.
+    /// The maps: DIR/OBJECT/test/DEFECT/ID.tiff, f32 of the scan's native size.
     #[arg(long, value_name = "DIR")]
     pub(crate) maps: PathBuf,
     /// Print one JSON object instead of a table.
