@@ -95,7 +95,7 @@ pub enum Next {
 /// then `score` from any number of threads. The host calls nothing else on the instance while it is fitted.
 /// Panics become errors at the boundary.
 pub trait Method: Send + Sync + Sized + 'static {
-    /// Its parameters, declared by [`params!`](crate::params), or `()`.
+    /// Its parameters, declared by [`params!`](macro@crate::params), or `()`.
     type Params: Params;
 
     /// Its descriptor.

@@ -1,4 +1,4 @@
-//! Parameters: declared once in [`params!`](crate::params), which yields the struct, its validation, help and documentation.
+//! Parameters: declared once in [`params!`](macro@crate::params), which yields the struct, its validation, help and documentation.
 
 use crate::error::{Error, Result};
 
@@ -150,7 +150,7 @@ impl ParamInfo {
     }
 }
 
-/// A set of parameters; implemented by [`params!`](crate::params).
+/// A set of parameters; implemented by [`params!`](macro@crate::params).
 pub trait Params: Sized {
     /// The declarations, in order.
     fn describe() -> Vec<ParamInfo>;
@@ -172,7 +172,7 @@ impl Params for () {
     }
 }
 
-/// Takes the value at `index` for `info`, checked; used by [`params!`](crate::params).
+/// Takes the value at `index` for `info`, checked; used by [`params!`](macro@crate::params).
 #[doc(hidden)]
 pub fn take<T: ParamField>(info: &ParamInfo, values: &[ParamValue], index: usize) -> Result<T> {
     let value = values.get(index).ok_or_else(|| Error::parameter(info.name, "no value was given"))?;

@@ -121,7 +121,7 @@ impl Bank {
         })
     }
 
-    /// PatchCore's image score (Roth et al. 2022, Eq. 7) of the patch [c] that is farthest from the bank, whose
+    /// PatchCore's image score (Roth et al. 2022, Eq. 7) of the patch `[c]` that is farthest from the bank, whose
     /// nearest row is `nearest`, with the `b` rows nearest to that row, itself included.
     ///
     /// With `b` or the bank below 2 the weight has no meaning and the score is the distance itself.

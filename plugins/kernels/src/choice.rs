@@ -39,7 +39,7 @@ impl Reservoir {
         Ok(Self { dims, capacity, rows: Vec::new(), order: Vec::new(), seen: 0, random })
     }
 
-    /// Offers the `rows` [n, c] for which `keep` [n] is true, in order.
+    /// Offers the `rows` `[n, c]` for which `keep` `[n]` is true, in order.
     ///
     /// # Errors
     /// Another width, another number of flags, a value that is not finite in a row to keep; no memory.

@@ -20,7 +20,7 @@ pub fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     out[0]
 }
 
-/// Squared distances of `query` [c] to each of `rows` [n, c], row after row, into `out` [n].
+/// Squared distances of `query` `[c]` to each of `rows` `[n, c]`, row after row, into `out` `[n]`.
 ///
 /// # Panics
 /// If `rows` is shorter than `out.len() * query.len()`.
