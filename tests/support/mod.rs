@@ -79,9 +79,9 @@ pub(crate) struct Category {
 }
 
 impl Category {
-    /// 24 + 6 + 3 good scans and 2 of each defect, 128 x 128.
+    /// 24 + 6 + 3 good scans and 2 of each defect, 192 x 192.
     pub(crate) fn small() -> Self {
-        Self::sized((128, 128))
+        Self::sized((192, 192))
     }
 
     /// The same of another size.
@@ -148,11 +148,11 @@ runtime = "rten"
 colour = "rgb/{id}.png"
 height = "xyz/{id}.tiff"
 [steps]
-look       = { method = "onnx", from = "colour", size = 128 }
+look       = { method = "onnx", from = "colour", size = 192 }
 normals    = { method = "normals", from = "height" }
-relief     = { method = "onnx", from = "normals", size = 128 }
-appearance = { method = "patchcore", from = ["look.c2", "look.c3"], max_bank = 500 }
-geometry   = { method = "padim", from = ["relief.c2", "relief.c3"], channels = 20 }
+relief     = { method = "onnx", from = "normals", size = 192 }
+appearance = { method = "padim", from = ["look.c2", "look.c3"], channels = 20 }
+geometry   = { method = "patchcore", from = ["relief.c2", "relief.c3"], max_bank = 2000 }
 [decide]
 false_reject_rate = 0.2
 "#;
