@@ -64,6 +64,8 @@ pub struct Figures {
     pub n_good: usize,
     /// Defective scans that were scored.
     pub n_defect: usize,
+    /// Scans set aside for a person: neither rejected nor passed.
+    pub n_review: usize,
     /// Scans that could not be inspected; they are in none of the figures above.
     pub n_invalid: usize,
     /// Time from files to verdict.
@@ -115,7 +117,12 @@ pub fn evaluate(
         let defective = files.defect.is_some();
         match inspector.inspect(files) {
             Ok(inspection) => {
-                let outcome = if inspection.verdict == Verdict::Ok { Outcome::Ok } else { Outcome::Ng };
+                let outcome = match inspection.verdict {
+                    Verdict::Ok => Outcome::Ok,
+                    Verdict::Review => Outcome::Review,
+                    Verdict::Ng => Outcome::Ng,
+                    Verdict::Invalid => Outcome::Invalid,
+                };
                 confusion.add(outcome, defective);
                 times.push(inspection.total.as_secs_f64() * 1e3);
                 let labelled = !defective || files.mask.is_some();
@@ -172,6 +179,7 @@ pub fn evaluate(
         escape_rate: confusion.escape_rate(),
         n_good: labels.iter().filter(|l| !**l).count(),
         n_defect: labels.iter().filter(|l| **l).count(),
+        n_review: (confusion.good_review + confusion.defective_review) as usize,
         n_invalid: scans.len() - scored.len(),
         ms_per_scan: Percentiles::of(times),
         by_defect,

@@ -14,16 +14,20 @@ use assay_data::{Frame, Grid, Limits, ScanFiles, SensorKind};
 use assay_inference::Engine;
 use assay_metrics::{Connectivity, connected_components};
 use ndarray::{Array2, Array3};
+use schemars::JsonSchema;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What is said of a part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Its score is at most the threshold.
     Ok,
+    /// Its score lies between the thresholds of a recipe with a `review` band: a person should look.
+    Review,
     /// Its score is greater.
     Ng,
     /// It could not be inspected; never `ok`.
@@ -50,7 +54,7 @@ pub struct Inspector {
 }
 
 /// Where a scan is wrong: a connected region of the map above the pixel threshold.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Region {
     /// `[x, y, width, height]` in pixels.
     pub bbox: [usize; 4],
@@ -138,6 +142,13 @@ impl Inspector {
         let info = engine.describe();
         let (runtime, device) = (format!("{} {}", info.name, info.version), info.device.to_string());
         Ok(Self { model, model_sha256, recipe, pipeline, runtime, device, differences, limits })
+    }
+
+    /// Version of each plugin method in use, by method.
+    pub fn plugin_versions(&self) -> BTreeMap<String, String> {
+        let plugins =
+            self.pipeline.graph.steps.iter().filter(|s| !crate::graph::BUILTIN.contains(&s.info.id.as_str()));
+        plugins.map(|s| (s.info.id.clone(), s.info.version.clone())).collect()
     }
 
     /// Inspects one scan.

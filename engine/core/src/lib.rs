@@ -13,6 +13,7 @@ pub mod plugin;
 pub mod prepare;
 pub mod recipe;
 pub mod report;
+pub mod result;
 pub mod steps;
 pub mod store;
 pub mod value;

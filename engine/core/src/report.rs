@@ -143,6 +143,7 @@ impl Report {
             Ok(inspection) => {
                 card.verdict = match inspection.verdict {
                     Verdict::Ok => assay_report::Verdict::Ok,
+                    Verdict::Review => assay_report::Verdict::Review,
                     Verdict::Ng => assay_report::Verdict::Ng,
                     Verdict::Invalid => assay_report::Verdict::Invalid,
                 };

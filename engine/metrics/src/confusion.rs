@@ -5,6 +5,8 @@
 pub enum Outcome {
     /// Accepted.
     Ok,
+    /// Set aside for a person: neither accepted nor rejected.
+    Review,
     /// Rejected.
     Ng,
     /// Could not be inspected; neither accepted nor rejected.
@@ -16,12 +18,16 @@ pub enum Outcome {
 pub struct Confusion {
     /// Good parts accepted.
     pub good_ok: u64,
+    /// Good parts set aside for a person.
+    pub good_review: u64,
     /// Good parts rejected.
     pub good_ng: u64,
     /// Good parts that could not be inspected.
     pub good_invalid: u64,
     /// Defective parts accepted: escapes.
     pub defective_ok: u64,
+    /// Defective parts set aside for a person.
+    pub defective_review: u64,
     /// Defective parts rejected.
     pub defective_ng: u64,
     /// Defective parts that could not be inspected.
@@ -33,9 +39,11 @@ impl Confusion {
     pub fn add(&mut self, outcome: Outcome, defective: bool) {
         let count = match (defective, outcome) {
             (false, Outcome::Ok) => &mut self.good_ok,
+            (false, Outcome::Review) => &mut self.good_review,
             (false, Outcome::Ng) => &mut self.good_ng,
             (false, Outcome::Invalid) => &mut self.good_invalid,
             (true, Outcome::Ok) => &mut self.defective_ok,
+            (true, Outcome::Review) => &mut self.defective_review,
             (true, Outcome::Ng) => &mut self.defective_ng,
             (true, Outcome::Invalid) => &mut self.defective_invalid,
         };
@@ -44,17 +52,18 @@ impl Confusion {
 
     /// Share of the inspected good parts that were rejected, [0, 1]; `None` when none was inspected.
     pub fn false_reject_rate(&self) -> Option<f64> {
-        rate(self.good_ng, self.good_ok)
+        rate(self.good_ng, self.good_ok + self.good_review)
     }
 
     /// Share of the inspected defective parts that were accepted, [0, 1]; `None` when none was inspected.
     pub fn escape_rate(&self) -> Option<f64> {
-        rate(self.defective_ok, self.defective_ng)
+        rate(self.defective_ok, self.defective_ng + self.defective_review)
     }
 
     /// Share of all parts that could not be inspected, [0, 1]; `None` when there are no parts.
     pub fn invalid_rate(&self) -> Option<f64> {
-        let inspected = self.good_ok + self.good_ng + self.defective_ok + self.defective_ng;
+        let good = self.good_ok + self.good_review + self.good_ng;
+        let inspected = good + self.defective_ok + self.defective_review + self.defective_ng;
         rate(self.good_invalid + self.defective_invalid, inspected)
     }
 }
@@ -100,6 +109,16 @@ mod tests {
         assert_eq!(confusion.false_reject_rate(), Some(0.25));
         assert_eq!(confusion.escape_rate(), Some(0.5));
         assert_eq!(confusion.invalid_rate(), Some(0.25));
+    }
+
+    #[test]
+    fn a_part_set_aside_is_inspected_but_neither_rejected_nor_an_escape() {
+        let confusion: Confusion =
+            [(Outcome::Review, false), (Outcome::Ng, false), (Outcome::Review, true), (Outcome::Ok, true)]
+                .into_iter()
+                .collect();
+        assert_eq!((confusion.false_reject_rate(), confusion.escape_rate()), (Some(0.5), Some(0.5)));
+        assert_eq!(confusion.invalid_rate(), Some(0.0));
     }
 
     #[test]

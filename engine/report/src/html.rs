@@ -9,6 +9,8 @@ use crate::strip::{Span, strip};
 pub enum Verdict {
     /// Within the threshold.
     Ok,
+    /// Between the thresholds: a person should look.
+    Review,
     /// Above the threshold.
     Ng,
     /// Could not be inspected.
@@ -16,10 +18,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// `ok`, `ng` or `invalid`.
+    /// `ok`, `review`, `ng` or `invalid`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Review => "review",
             Self::Ng => "ng",
             Self::Invalid => "invalid",
         }
@@ -184,6 +187,7 @@ fn filters(scans: &[ScanCard]) -> String {
     let mut choices = vec![
         ("all", "all", scans.len()),
         ("ng", "ng", verdict(Verdict::Ng)),
+        ("review", "review", verdict(Verdict::Review)),
         ("ok", "ok", verdict(Verdict::Ok)),
         ("invalid", "invalid", verdict(Verdict::Invalid)),
     ];

@@ -76,6 +76,7 @@ pub(crate) fn strip(scans: &[ScanCard]) -> String {
         // A shape besides the colour tells the verdicts apart.
         let shape = match scan.verdict {
             Verdict::Ng => format!("M{x:.1} {:.1}l5 5l-5 5l-5 -5z", y - 5.0),
+            Verdict::Review => format!("M{:.1} {:.1}h8v8h-8z", x - 4.0, y - 4.0),
             _ => format!("M{:.1} {y:.1}a4 4 0 1 0 8 0a4 4 0 1 0 -8 0", x - 4.0),
         };
         svg += &format!(

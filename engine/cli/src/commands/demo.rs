@@ -1,7 +1,7 @@
 //! `assay demo`: everything once, on scans that the program makes itself.
 
 use super::{Status, eval, fit};
-use crate::args;
+use crate::args::Machine;
 use crate::console::Console;
 use crate::context::Context;
 use crate::output;
@@ -11,11 +11,25 @@ use assay_core::inspect::Inspector;
 use assay_core::recipe::Recipe;
 use assay_data::Dataset;
 use assay_synthetic::{Spec, generate};
+use std::path::PathBuf;
+
+/// Make a small synthetic category, fit the default recipe on it, evaluate it and write a page with pictures.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The folder for scans, model and page.
+    #[arg(long, default_value = "assay-demo", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Seed of the synthetic scans.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+}
 
 /// The default recipe for parts in a fixture, as shipped in `configs/`.
 const RECIPE: &str = include_str!("../../../../configs/fixture3d.toml");
 
-pub(crate) fn run(args: &args::Demo, console: &Console) -> Result<Status> {
+pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     console.stop_on_interrupt();
     let (scans, recipe_file, model_file) =
         (args.out.join("moulded_part"), args.out.join("recipe.toml"), args.out.join("model.assay"));

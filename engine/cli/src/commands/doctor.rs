@@ -1,14 +1,22 @@
 //! `assay doctor`: what is at hand, and why.
 
 use super::Status;
-use crate::args;
+use crate::args::Machine;
+use crate::console::Console;
 use crate::context::{options, search_path};
 use crate::output::line;
 use anyhow::Result;
 use assay_core::plugin::Registry;
 use assay_inference::Engine;
 
-pub(crate) fn run(args: &args::Doctor) -> Result<Status> {
+/// Show the runtime, device, plugins and processor features at hand, and why they were chosen.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+}
+
+pub(crate) fn run(args: &Args, _console: &Console) -> Result<Status> {
     let mut status = Status::Ok;
     line(&format!("assay {}", env!("CARGO_PKG_VERSION")))?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -1,7 +1,7 @@
 //! `assay eval`.
 
 use super::Status;
-use crate::args;
+use crate::args::Machine;
 use crate::console::Console;
 use crate::context::Context;
 use crate::output::{self, figure};
@@ -10,10 +10,34 @@ use assay_core::evaluate::{Figures, evaluate};
 use assay_core::inspect::Inspector;
 use assay_core::plugin::Watch as _;
 use assay_core::report::{Report, one_line, write_map};
-use assay_data::{Dataset, Limits, ScanFiles};
+use assay_data::{Dataset, Layout, Limits, ScanFiles};
 use std::path::{Path, PathBuf};
 
-pub(crate) fn run(args: &args::Eval, console: &Console) -> Result<Status> {
+/// Score a data set's test scans and print the official figures.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The model.
+    pub(crate) model: PathBuf,
+    /// A data set with test scans and masks.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Write anomaly maps here, in the official layout: DIR/OBJECT/test/DEFECT/ID.tiff.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) maps: Option<PathBuf>,
+    /// Write pictures and an HTML page here.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Layout of the data set, where looking is not enough: mvtec3d, mvtec or plain.
+    #[arg(long, value_name = "L")]
+    pub(crate) layout: Option<Layout>,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+}
+
+pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     let (context, inspector) = Context::inspector(&args.model, &args.machine, console)?;
     let dataset = Dataset::find(&args.data, args.layout, &inspector.recipe.sensors)?;
     anyhow::ensure!(!dataset.test.is_empty(), "{} has no test scans to evaluate on", args.data.display());

@@ -1,7 +1,7 @@
 //! `assay fit`.
 
 use super::Status;
-use crate::args;
+use crate::args::Machine;
 use crate::console::Console;
 use crate::context::Context;
 use anyhow::{Context as _, Result};
@@ -10,11 +10,32 @@ use assay_core::fit::{Split, fit};
 use assay_core::graph::{Graph, onnx_beside};
 use assay_core::model::Model;
 use assay_core::recipe::Recipe;
-use assay_data::Dataset;
-use std::path::Path;
+use assay_data::{Dataset, Layout};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-pub(crate) fn run(args: &args::Fit, console: &Console) -> Result<Status> {
+/// Fit a recipe on good scans and write a model.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The station's recipe.
+    pub(crate) recipe: PathBuf,
+    /// A data set: MVTec 3D-AD or MVTec AD layout, or a folder of good scans.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The model file to write.
+    #[arg(short, long, value_name = "MODEL")]
+    pub(crate) output: PathBuf,
+    /// Seed of everything random; overrides the recipe's.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Layout of the data set, where looking is not enough: mvtec3d, mvtec or plain.
+    #[arg(long, value_name = "L")]
+    pub(crate) layout: Option<Layout>,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+}
+
+pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     let start = Instant::now();
     let mut recipe = Recipe::read(&args.recipe)?;
     if let Some(seed) = args.seed {

@@ -1,7 +1,7 @@
 //! `assay metrics`: the official MVTec 3D-AD evaluation of anyone's maps.
 
 use super::Status;
-use crate::args;
+use crate::console::Console;
 use crate::output::{self, figure};
 use anyhow::{Context as _, Result};
 use assay_data::layout::maps_with_masks;
@@ -9,6 +9,21 @@ use assay_data::{Limits, decode};
 use assay_metrics::MapSet;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Evaluate anomaly maps of any program by the official MVTec 3D-AD definitions.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The data set (of one object or of several) with its masks.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The maps: DIR/OBJECT/test/DEFECT/ID.tiff, f32 of the scan's native size.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) maps: PathBuf,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// The official figures of one object, or their mean.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -48,7 +63,7 @@ struct Report {
     mean: Figures,
 }
 
-pub(crate) fn run(args: &args::Metrics) -> Result<Status> {
+pub(crate) fn run(args: &Args, _console: &Console) -> Result<Status> {
     let limits = Limits::default();
     let mut objects = BTreeMap::new();
     for object in maps_with_masks(&args.maps, &args.data)? {

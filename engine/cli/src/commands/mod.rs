@@ -1,15 +1,23 @@
 //! The commands, one a file.
 
-mod demo;
-mod doctor;
-mod eval;
-mod fit;
-mod metrics;
-mod plugin;
-mod recipe;
-mod score;
+pub(crate) mod bench;
+pub(crate) mod calibrate;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod doctor;
+pub(crate) mod eval;
+pub(crate) mod fit;
+pub(crate) mod init;
+pub(crate) mod man;
+pub(crate) mod metrics;
+pub(crate) mod plugin;
+pub(crate) mod recipe;
+pub(crate) mod schema;
+pub(crate) mod score;
+pub(crate) mod show;
+pub(crate) mod watch;
 
-use crate::args::{Command, PluginCommand, RecipeCommand};
+use crate::args::Command;
 use crate::console::Console;
 use anyhow::Result;
 use std::process::ExitCode;
@@ -33,18 +41,21 @@ impl From<Status> for ExitCode {
 
 pub(crate) fn run(command: Command, console: &Console) -> Result<Status> {
     match command {
+        Command::Init(args) => init::run(&args, console),
         Command::Fit(args) => fit::run(&args, console),
+        Command::Calibrate(args) => calibrate::run(&args, console),
         Command::Score(args) => score::run(&args, console),
+        Command::Watch(args) => watch::run(&args, console),
+        Command::Show(args) => show::run(&args, console),
         Command::Eval(args) => eval::run(&args, console),
-        Command::Metrics(args) => metrics::run(&args),
+        Command::Metrics(args) => metrics::run(&args, console),
+        Command::Bench(args) => bench::run(&args, console),
         Command::Demo(args) => demo::run(&args, console),
-        Command::Doctor(args) => doctor::run(&args),
-        Command::Plugin(args) => match args.command {
-            PluginCommand::List { machine } => plugin::list(&machine, console),
-            PluginCommand::Info { method, json, machine } => plugin::info(&method, json, &machine, console),
-        },
-        Command::Recipe(args) => match args.command {
-            RecipeCommand::Check { recipe, machine } => recipe::check(&recipe, &machine, console),
-        },
+        Command::Doctor(args) => doctor::run(&args, console),
+        Command::Plugin(args) => plugin::run(&args, console),
+        Command::Recipe(args) => recipe::run(&args, console),
+        Command::Schema(args) => schema::run(&args, console),
+        Command::Completions(args) => completions::run(&args, console),
+        Command::Man(args) => man::run(&args, console),
     }
 }

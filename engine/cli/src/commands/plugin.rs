@@ -9,7 +9,40 @@ use anyhow::Result;
 use assay_core::graph::{BUILTIN, builtin_methods};
 use assay_core::plugin::{MethodInfo, PortInfo, Registry};
 
-pub(crate) fn list(machine: &Machine, console: &Console) -> Result<Status> {
+/// Show the methods that plugins offer.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List all methods.
+    List {
+        #[command(flatten)]
+        machine: Machine,
+    },
+    /// Describe one method: ports, parameters, paper and deviations.
+    Info {
+        /// The method's id.
+        method: String,
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        machine: Machine,
+    },
+}
+
+pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
+    match &args.command {
+        Command::List { machine } => list(machine, console),
+        Command::Info { method, json, machine } => info(method, *json, machine, console),
+    }
+}
+
+fn list(machine: &Machine, console: &Console) -> Result<Status> {
     let registry = Registry::discover(&search_path(machine, None))?;
     for broken in &registry.broken {
         console.warn(&broken.to_string());
@@ -35,7 +68,7 @@ pub(crate) fn list(machine: &Machine, console: &Console) -> Result<Status> {
     Ok(Status::Ok)
 }
 
-pub(crate) fn info(id: &str, json: bool, machine: &Machine, console: &Console) -> Result<Status> {
+fn info(id: &str, json: bool, machine: &Machine, console: &Console) -> Result<Status> {
     let registry = Registry::discover(&search_path(machine, None))?;
     for broken in &registry.broken {
         console.warn(&broken.to_string());

@@ -9,9 +9,33 @@ use anyhow::Result;
 use assay_core::graph::{Graph, Source, onnx_beside};
 use assay_core::recipe::Recipe;
 use assay_data::SensorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-pub(crate) fn check(path: &Path, machine: &Machine, console: &Console) -> Result<Status> {
+/// Check recipes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Check a recipe against the plugins at hand and show its steps in the order they run.
+    Check {
+        /// The recipe.
+        recipe: PathBuf,
+        #[command(flatten)]
+        machine: Machine,
+    },
+}
+
+pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
+    match &args.command {
+        Command::Check { recipe, machine } => check(recipe, machine, console),
+    }
+}
+
+fn check(path: &Path, machine: &Machine, console: &Console) -> Result<Status> {
     let recipe = Recipe::read(path)?;
     let context = Context::open(machine, Some(&recipe), console)?;
     let graph = Graph::resolve(&recipe, &context.registry, &context.engine, &onnx_beside(path))?;

@@ -1,0 +1,13 @@
+//! `assay completions`.
+
+use super::Status;
+use crate::console::Console;
+use anyhow::Result;
+
+/// Print the completions of a shell.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_args: &Args, _console: &Console) -> Result<Status> {
+    anyhow::bail!("not there yet")
+}

@@ -1,0 +1,13 @@
+//! `assay schema`.
+
+use super::Status;
+use crate::console::Console;
+use anyhow::Result;
+
+/// Print the JSON Schema of a result line or of a recipe.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_args: &Args, _console: &Console) -> Result<Status> {
+    anyhow::bail!("not there yet")
+}
