@@ -57,23 +57,34 @@ impl Context {
         Ok(Self { registry, engine, services, limits: Limits::default() })
     }
 
-    /// Opens a model with its inspector; what differs from the machine it was fitted on is warned of.
-    pub(crate) fn inspector(path: &Path, machine: &Machine, console: &Console) -> Result<(Self, Inspector)> {
+    /// Opens a model with its inspector. What differs from the machine it was fitted on is one warning, or, for a model that
+    /// is locked to it, an error.
+    pub(crate) fn inspector(
+        path: &Path,
+        locked: bool,
+        machine: &Machine,
+        console: &Console,
+    ) -> Result<(Self, Inspector)> {
         let (model, sha256) = Model::read(path)?;
         let recipe = model.parse_recipe()?;
         // The recipe's own plugin folder is relative to a file that is not here.
         let context = Self::open(machine, Some(&Recipe { plugin_path: Vec::new(), ..recipe }), console)?;
-        let inspector = Inspector::open(
-            model,
-            sha256,
-            &context.registry,
-            &context.engine,
-            &context.services,
-            context.limits,
-        )?;
-        for difference in &inspector.differences {
-            console.warn(difference);
+        let inspector = context.inspect_with(model, sha256, path)?;
+        let differences = inspector.differences.join("; ");
+        if !differences.is_empty() {
+            anyhow::ensure!(
+                !locked,
+                "{}: {differences}. --locked refuses that: use what it was fitted with, or fit it again",
+                path.display()
+            );
+            console.warn(&format!("{differences}. Scores may differ from those it was calibrated on"));
         }
         Ok((context, inspector))
+    }
+
+    /// Opens a model that was read from `path`.
+    pub(crate) fn inspect_with(&self, model: Model, sha256: String, path: &Path) -> Result<Inspector> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Ok(Inspector::open(model, sha256, folder, &self.registry, &self.engine, &self.services, self.limits)?)
     }
 }

@@ -1,199 +1,88 @@
-//! Common scales for scores, and thresholds from calibration scans.
+//! Calibration: the scores of scans that set thresholds and nothing else.
 
 use crate::error::{Error, Result};
-use crate::recipe::Statistic;
-use crate::value::{Data, Value};
-use serde::{Deserialize, Serialize};
+use crate::inspect::{Inspector, ensure_scored};
+use crate::map::{anomaly_map, maximum};
+use crate::model::scan_record;
+use crate::pipeline::{Known, Pipeline};
+use crate::plugin::Services;
+use crate::prepare;
+use crate::recipe::Recipe;
+use crate::threshold::{Budget, Calibration, CalibrationScan};
+use assay_data::{Limits, ScanFiles};
+use rayon::prelude::*;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A robust affine scale: (s - median) / (q99 - median) of out-of-fold scores of good scans.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Scale {
-    /// The median.
-    pub median: f64,
-    /// The 99th percentile minus the median; positive.
-    pub spread: f64,
+/// Scores calibration scans as the line scores its scans.
+///
+/// # Errors
+/// A scan that cannot be inspected: leaving it out would bend the guarantee, so that is the user's to decide.
+pub(crate) fn score_scans(
+    recipe: &Recipe,
+    pipeline: &Pipeline,
+    floor: f32,
+    scans: &[ScanFiles],
+    limits: &Limits,
+    services: &Services,
+) -> Result<Vec<CalibrationScan>> {
+    let done = AtomicUsize::new(0);
+    let score = |files: &ScanFiles| {
+        if services.watch.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let scan = prepare::load(recipe, files, limits)?;
+        let outcome = pipeline.run(&scan, &[pipeline.graph.last], &Known::new(), false)?;
+        let fused = pipeline.last_scores(&scan, &outcome)?;
+        ensure_scored(&fused, &scan)?;
+        let sigma = recipe.map.sigma * scan.native.0.min(scan.native.1) as f64;
+        let highest = maximum(&anomaly_map(&fused, scan.native, sigma, floor)?);
+        let n = done.fetch_add(1, Ordering::Relaxed) + 1;
+        let (fraction, text) = (n as f64 / scans.len() as f64, format!("{n}/{} scans", scans.len()));
+        services.watch.progress("calibration", fraction, &text);
+        let record = scan_record(files)?;
+        Ok(CalibrationScan {
+            id: record.id,
+            sha256: record.sha256,
+            score: Some(recipe.decide.score.of(&fused, highest)),
+            map_max: Some(highest),
+        })
+    };
+    services.pool.install(|| scans.par_iter().map(score).collect())
 }
 
-impl Scale {
-    /// Leaves scores as they are.
-    pub const RAW: Self = Self { median: 0.0, spread: 1.0 };
-
-    /// The scale of some scores.
+impl Inspector {
+    /// Sets the thresholds of the model anew from `scans`, or from those that it was calibrated on.
     ///
     /// # Errors
-    /// [`Error::Request`] where there are none.
-    pub fn of(scores: &mut [f32], what: &str) -> Result<Self> {
-        if scores.is_empty() {
+    /// [`Error::Request`] where they are too few, or some were learned from: the guarantee is for parts that the model has
+    /// not seen. A scan that cannot be inspected.
+    pub fn calibrate(
+        &self,
+        scans: Option<&[ScanFiles]>,
+        budget: Budget,
+        services: &Services,
+    ) -> Result<Calibration> {
+        let manifest = &self.model.manifest;
+        let Some(scans) = scans else {
+            return Calibration::new(budget, manifest.calibration.scans.clone());
+        };
+        // Before the long part: the number alone may not do.
+        budget.check(scans.len())?;
+        let scored =
+            score_scans(&self.recipe, &self.pipeline, manifest.floor, scans, self.limits(), services)?;
+        let learned: HashMap<&str, &str> =
+            manifest.training.iter().map(|s| (s.sha256.as_str(), s.id.as_str())).collect();
+        let seen: Vec<(&str, &str)> =
+            scored.iter().filter_map(|s| Some((s.id.as_str(), *learned.get(s.sha256.as_str())?))).collect();
+        if let Some((id, learned)) = seen.first() {
             return Err(Error::Request(format!(
-                "{what}: the training scans have no valid score to set a scale from"
+                "{} of the {} scans were learned by the model (such as {id}, learned as {learned}): thresholds take scans \
+                 that it has not seen",
+                seen.len(),
+                scored.len()
             )));
         }
-        scores.sort_unstable_by(f32::total_cmp);
-        let (median, q99) = (quantile(scores, 0.5), quantile(scores, 0.99));
-        let (low, high) = (f64::from(scores[0]), f64::from(scores[scores.len() - 1]));
-        // Scores that hardly differ would make the scale explode: fall back to their whole range, then to 1.
-        let spread = [q99 - median, high - low, 1.0]
-            .into_iter()
-            .find(|s| *s > 1e-9 * median.abs().max(1e-30))
-            .unwrap_or(1.0);
-        Ok(Self { median, spread })
-    }
-
-    /// A score on the scale.
-    pub fn apply(self, score: f64) -> f64 {
-        (score - self.median) / self.spread
-    }
-}
-
-/// The quantile of sorted scores, linear between neighbours.
-pub fn quantile(sorted: &[f32], q: f64) -> f64 {
-    let at = q * (sorted.len() - 1) as f64;
-    let (low, rest) = (at.floor() as usize, at.fract());
-    let high = (low + 1).min(sorted.len() - 1);
-    f64::from(sorted[low]) + rest * (f64::from(sorted[high]) - f64::from(sorted[low]))
-}
-
-/// The scales of one scores output: of its patches and of its image score.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Scales {
-    /// Of patch scores.
-    pub patch: Scale,
-    /// Of image scores.
-    pub image: Scale,
-}
-
-impl Scales {
-    /// Leaves scores as they are.
-    pub const RAW: Self = Self { patch: Scale::RAW, image: Scale::RAW };
-
-    /// The scores on the common scale; invalid cells stay 0, which is an ordinary good patch.
-    pub fn apply(&self, mut value: Value) -> Value {
-        value.image_score = self.image.apply(value.image_score);
-        let patch = |s: &mut f32| *s = self.patch.apply(f64::from(*s)) as f32;
-        match &mut value.data {
-            Data::Grid(grid) => match &grid.valid {
-                None => grid.values.map_inplace(patch),
-                Some(mask) => {
-                    let mut plane = grid.values.index_axis_mut(ndarray::Axis(0), 0);
-                    ndarray::Zip::from(&mut plane).and(mask).for_each(|s, &ok| {
-                        if ok {
-                            patch(s)
-                        }
-                    });
-                }
-            },
-            Data::Cloud(cloud) => {
-                for (i, s) in cloud.values.iter_mut().enumerate() {
-                    if cloud.valid.as_ref().is_none_or(|v| v[i]) {
-                        patch(s);
-                    }
-                }
-            }
-            Data::Image(_) => {}
-        }
-        value
-    }
-}
-
-impl Statistic {
-    /// The number that decides, of a scan's fused scores and the maximum of its map.
-    pub fn of(self, fused: &Value, map_max: f64) -> f64 {
-        match self {
-            Self::Map => map_max,
-            Self::Image => fused.image_score,
-        }
-    }
-}
-
-/// The valid scores of a value.
-pub fn valid_scores(value: &Value) -> Vec<f32> {
-    match &value.data {
-        Data::Grid(g) => match &g.valid {
-            None => g.values.iter().copied().collect(),
-            Some(mask) => g.values.iter().zip(mask).filter(|(_, ok)| **ok).map(|(s, _)| *s).collect(),
-        },
-        Data::Cloud(c) => {
-            let ok = |i: usize| c.valid.as_ref().is_none_or(|v| v[i]);
-            c.values.iter().enumerate().filter(|(i, _)| ok(*i)).map(|(_, s)| *s).collect()
-        }
-        Data::Image(_) => Vec::new(),
-    }
-}
-
-/// The split-conformal threshold: with n calibration parts the k-th smallest of their scores, k = ceil((n+1)(1-a)); a part
-/// is rejected when its score is greater. Averaged over draws of the calibration parts, a good part is rejected with
-/// probability at most a. (Vovk et al. 2005; Angelopoulos and Bates 2023, theorem 1.)
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Threshold {
-    /// A part with a greater score is `ng`.
-    pub value: f64,
-    /// The rate that the calibration parts can promise: `a`, or 1/(n+1) where they are too few for it.
-    pub rate: f64,
-    /// Calibration parts.
-    pub parts: usize,
-}
-
-impl Threshold {
-    /// The threshold for a false-reject rate of `rate`.
-    ///
-    /// # Errors
-    /// [`Error::Request`] where there is no calibration score.
-    pub fn conformal(scores: &[f64], rate: f64) -> Result<Self> {
-        let n = scores.len();
-        if n == 0 {
-            return Err(Error::Request("there is no calibration scan to set the threshold from".into()));
-        }
-        let mut sorted = scores.to_vec();
-        sorted.sort_unstable_by(f64::total_cmp);
-        // A hair less, so that (n+1)(1-a) = 19.000000000000004 is not rounded up to 20.
-        let k = (((n + 1) as f64 * (1.0 - rate)) - 1e-9).ceil() as usize;
-        let reached = if k <= n { rate } else { 1.0 / (n + 1) as f64 };
-        Ok(Self { value: sorted[k.clamp(1, n) - 1], rate: reached, parts: n })
-    }
-
-    /// Parts that a rate needs at least: 1/a - 1.
-    pub fn parts_needed(rate: f64) -> usize {
-        (1.0 / rate - 1.0 - 1e-9).ceil() as usize
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quantiles_are_linear_between_neighbours() {
-        let s = [0.0, 1.0, 2.0, 4.0];
-        assert_eq!((quantile(&s, 0.0), quantile(&s, 0.5), quantile(&s, 1.0)), (0.0, 1.5, 4.0));
-    }
-
-    #[test]
-    fn a_scale_maps_median_to_0_and_q99_to_1() {
-        let mut scores: Vec<f32> = (0..=100).map(|i| i as f32).collect();
-        let scale = Scale::of(&mut scores, "x").unwrap();
-        assert_eq!((scale.apply(50.0), scale.apply(99.0)), (0.0, 1.0));
-    }
-
-    #[test]
-    fn equal_scores_still_have_a_scale() {
-        assert_eq!(Scale::of(&mut [2.0; 5], "x").unwrap().spread, 1.0);
-        assert!(Scale::of(&mut [], "x").is_err());
-    }
-
-    #[test]
-    fn nineteen_parts_carry_five_percent_and_eighteen_do_not() {
-        let scores: Vec<f64> = (0..19).map(f64::from).collect();
-        let t = Threshold::conformal(&scores, 0.05).unwrap();
-        assert_eq!((t.value, t.rate, t.parts), (18.0, 0.05, 19));
-        let few = Threshold::conformal(&scores[..18], 0.05).unwrap();
-        assert_eq!((few.value, few.rate), (17.0, 1.0 / 19.0));
-        assert_eq!((Threshold::parts_needed(0.05), Threshold::parts_needed(0.01)), (19, 99));
-    }
-
-    #[test]
-    fn larger_rates_take_lower_scores() {
-        let scores: Vec<f64> = (0..99).map(f64::from).collect();
-        assert_eq!(Threshold::conformal(&scores, 0.10).unwrap().value, 89.0);
-        assert_eq!(Threshold::conformal(&scores, 0.01).unwrap().value, 98.0);
+        Calibration::new(budget, scored)
     }
 }

@@ -5,18 +5,18 @@
 //! more for each fold without that fold's scans; the out-of-fold scores set its scale and are what later steps learn from,
 //! so that no scan is scored by a model that saw it. Calibration scans are not looked at until all of this is done.
 
-use crate::calibrate::{Scale, Scales, Threshold, valid_scores};
+use crate::calibrate::score_scans;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Worker};
-use crate::inspect::ensure_scored;
-use crate::map::{anomaly_map, maximum};
-use crate::model::{Manifest, Model, PluginRecord, ScanRecord, recipe_sha256, scan_record};
-use crate::pipeline::{Known, Pipeline, Runner};
+use crate::model::{self, Manifest, Model, NetworkRecord, PluginRecord, recipe_sha256, scan_record};
+use crate::pipeline::{Known, Pipeline, Runner, Shapes};
 use crate::plugin::{Failure, FitPass, Instance, Services};
 use crate::prepare::{self, Prepared};
 use crate::recipe::Recipe;
+use crate::scale::{Scale, Scales, valid_scores};
 use crate::store::Store;
-use crate::value::{Content, Data, Value, planes};
+use crate::threshold::{Budget, Calibration};
+use crate::value::{Content, Data, Spec, Value, planes};
 use assay_data::{Dataset, Limits, ScanFiles};
 use assay_inference::Engine;
 use rand_chacha::ChaCha8Rng;
@@ -37,17 +37,19 @@ pub struct Split {
 }
 
 impl Split {
-    /// The training and validation scans of a data set; without validation scans a seeded fifth of the training scans is
-    /// set aside for calibration.
+    /// The training and validation scans of a data set. Without validation scans a seeded part of the training scans is set
+    /// aside for calibration: a fifth, or as many as the budget takes, at most two fifths.
     ///
     /// # Errors
     /// [`Error::Request`] where fewer than two training scans are left.
-    pub fn of(dataset: &Dataset, seed: u64) -> Result<Self> {
+    pub fn of(dataset: &Dataset, seed: u64, budget: &Budget) -> Result<Self> {
         let mut split = Self { training: dataset.train.clone(), calibration: dataset.validation.clone() };
         if split.calibration.is_empty() && split.training.len() > 2 {
             let mut order: Vec<usize> = (0..split.training.len()).collect();
             shuffle(&mut order, seed);
-            let mut aside: Vec<usize> = order[..(order.len() / 5).max(1)].to_vec();
+            let n = order.len();
+            let enough = (n / 5).max(budget.parts_needed()).min(2 * n / 5).max(1);
+            let mut aside: Vec<usize> = order[..enough].to_vec();
             aside.sort_unstable();
             split.calibration = aside.iter().map(|&i| split.training[i].clone()).collect();
             let mut at = 0..;
@@ -101,6 +103,10 @@ pub fn fit(
     engine: &Engine,
     services: &Services,
 ) -> Result<Model> {
+    // Before hours of work: what the thresholds will rest on may not do.
+    let budget = Budget::from(recipe.decide);
+    budget.validate()?;
+    budget.check(split.calibration.len())?;
     let scratch = tempfile::Builder::new()
         .prefix("assay-fit-")
         .tempdir()
@@ -121,7 +127,7 @@ pub fn fit(
     }
     let mut fit = Fit {
         recipe,
-        pipeline: Pipeline::plan(recipe, graph, &example, &services)?,
+        pipeline: Pipeline::plan(recipe, graph, &example, &Shapes::new(), &services)?,
         training: &split.training,
         limits,
         services: &services,
@@ -136,8 +142,9 @@ pub fn fit(
     }
     let floor = fit.floor()?;
     let Fit { mut pipeline, .. } = fit;
-    let (image, pixel) = thresholds(recipe, &pipeline, &split.calibration, limits, &services, floor)?;
-    model(recipe, &mut pipeline, split, engine, &services, floor, image, pixel)
+    let scored = score_scans(recipe, &pipeline, floor, &split.calibration, limits, &services)?;
+    let calibration = Calibration::new(budget, scored)?;
+    fitted_model(recipe, &mut pipeline, split, engine, &services, floor, calibration)
 }
 
 impl Fit<'_> {
@@ -396,54 +403,15 @@ fn storable(value: &Value) -> Value {
     }
 }
 
-/// Thresholds of the image score and of the map's maximum, from the calibration scans.
-fn thresholds(
-    recipe: &Recipe,
-    pipeline: &Pipeline,
-    scans: &[ScanFiles],
-    limits: &Limits,
-    services: &Services,
-    floor: f32,
-) -> Result<(Threshold, Threshold)> {
-    let done = AtomicUsize::new(0);
-    let scores: Vec<(f64, f64)> = services.pool.install(|| {
-        scans
-            .par_iter()
-            .map(|files| {
-                if services.watch.cancelled() {
-                    return Err(Error::Cancelled);
-                }
-                let scan = prepare::load(recipe, files, limits)?;
-                let outcome = pipeline.run(&scan, &[pipeline.graph.last], &Known::new(), false)?;
-                let fused = pipeline.last_scores(&scan, &outcome)?;
-                ensure_scored(&fused, &scan)?;
-                let sigma = recipe.map.sigma * scan.native.0.min(scan.native.1) as f64;
-                let map = anomaly_map(&fused, scan.native, sigma, floor)?;
-                let n = done.fetch_add(1, Ordering::Relaxed) + 1;
-                services.watch.progress(
-                    "calibration",
-                    n as f64 / scans.len() as f64,
-                    &format!("{n}/{} scans", scans.len()),
-                );
-                let highest = maximum(&map);
-                Ok((recipe.decide.score.of(&fused, highest), highest))
-            })
-            .collect::<Result<_>>()
-    })?;
-    let (image, pixel): (Vec<f64>, Vec<f64>) = scores.into_iter().unzip();
-    let rate = recipe.decide.false_reject_rate;
-    Ok((Threshold::conformal(&image, rate)?, Threshold::conformal(&pixel, rate)?))
-}
-
-fn model(
+/// The model of a fitted pipeline.
+fn fitted_model(
     recipe: &Recipe,
     pipeline: &mut Pipeline,
     split: &Split,
     engine: &Engine,
     services: &Services,
     floor: f32,
-    image_threshold: Threshold,
-    pixel_threshold: Threshold,
+    calibration: Calibration,
 ) -> Result<Model> {
     let mut states = BTreeMap::new();
     for at in 0..pipeline.graph.steps.len() {
@@ -458,10 +426,13 @@ fn model(
     let pipeline = &*pipeline;
     let steps = &pipeline.graph.steps;
     let (mut plugins, mut networks, mut onnx) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    for step in steps {
+    for (step, specs) in steps.iter().zip(&pipeline.specs) {
         match &step.worker {
             Worker::Onnx(network) | Worker::OnnxMap(network) => {
-                networks.insert(step.name.clone(), (network.file.clone(), network.sha256.clone()));
+                let (file, sha256) = (network.file.clone(), network.sha256.clone());
+                let shape = |s: &Spec| s.size.map(|(rows, cols)| [s.channels, rows, cols]);
+                let outputs = specs.iter().filter_map(shape).collect();
+                networks.insert(step.name.clone(), NetworkRecord { file, sha256, outputs });
                 onnx.insert(network.sha256.clone(), network.bytes.to_vec());
             }
             Worker::Plugin(method) => {
@@ -476,12 +447,12 @@ fn model(
             }
         }
     }
-    let records = |scans: &[ScanFiles]| -> Result<Vec<ScanRecord>> {
-        services.pool.install(|| scans.par_iter().map(scan_record).collect())
-    };
+    let training =
+        services.pool.install(|| split.training.par_iter().map(scan_record).collect::<Result<_>>())?;
     let runtime = engine.describe();
     let file = std::path::Path::new(&recipe.file).file_name().map(|n| n.to_string_lossy().into_owned());
     Ok(Model {
+        format: model::VERSION,
         manifest: Manifest {
             program: env!("CARGO_PKG_VERSION").into(),
             recipe_file: file.unwrap_or_default(),
@@ -492,8 +463,7 @@ fn model(
             native: pipeline.native,
             plugins: plugins.into_values().collect(),
             networks,
-            training: records(&split.training)?,
-            calibration: records(&split.calibration)?,
+            training,
             scales: pipeline
                 .graph
                 .outputs()
@@ -501,19 +471,20 @@ fn model(
                 .map(|(at, ..)| (pipeline.graph.output_name(at), pipeline.scales[at.0][at.1]))
                 .collect(),
             floor,
-            image_threshold,
-            pixel_threshold,
+            calibration,
             sections: Vec::new(),
         },
         states,
         onnx,
         recipe: recipe.text.clone(),
+        resolved: None,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::OnTooFew;
     use assay_data::Layout;
 
     fn dataset(train: usize, validation: usize) -> Dataset {
@@ -530,27 +501,37 @@ mod tests {
         }
     }
 
+    fn budget(rate: f64) -> Budget {
+        Budget { false_reject_rate: rate, confidence: None, on_too_few: OnTooFew::Error, review: None }
+    }
+
     #[test]
     fn validation_scans_calibrate_and_training_scans_are_left_alone() {
-        let split = Split::of(&dataset(10, 3), 0).unwrap();
+        let split = Split::of(&dataset(10, 3), 0, &budget(0.2)).unwrap();
         assert_eq!((split.training.len(), split.calibration.len()), (10, 3));
     }
 
     #[test]
     fn without_validation_scans_a_seeded_fifth_is_set_aside() {
-        let split = Split::of(&dataset(20, 0), 7).unwrap();
+        let split = Split::of(&dataset(20, 0), 7, &budget(0.2)).unwrap();
         assert_eq!((split.training.len(), split.calibration.len()), (16, 4));
         assert!(split.calibration.iter().all(|c| !split.training.contains(c)));
-        assert_eq!(split, Split::of(&dataset(20, 0), 7).unwrap());
-        assert_ne!(split, Split::of(&dataset(20, 0), 8).unwrap());
+        assert_eq!(split, Split::of(&dataset(20, 0), 7, &budget(0.2)).unwrap());
+        assert_ne!(split, Split::of(&dataset(20, 0), 8, &budget(0.2)).unwrap());
+    }
+
+    #[test]
+    fn as_many_are_set_aside_as_the_rate_takes_but_at_most_two_fifths() {
+        let aside = |n, rate| Split::of(&dataset(n, 0), 7, &budget(rate)).unwrap().calibration.len();
+        assert_eq!((aside(60, 0.05), aside(200, 0.05), aside(30, 0.05)), (19, 40, 12));
     }
 
     #[test]
     fn too_few_scans_are_refused_with_the_number_it_takes() {
         for (train, validation) in [(0, 0), (1, 0), (2, 0), (1, 5)] {
-            let message = Split::of(&dataset(train, validation), 0).unwrap_err().to_string();
+            let message = Split::of(&dataset(train, validation), 0, &budget(0.2)).unwrap_err().to_string();
             assert!(message.contains("at least 2"), "{message}");
         }
-        assert!(Split::of(&dataset(3, 0), 0).is_ok());
+        assert!(Split::of(&dataset(3, 0), 0, &budget(0.2)).is_ok());
     }
 }

@@ -87,19 +87,20 @@ pub type OnnxFiles<'a> = &'a dyn Fn(&str, &str) -> Result<Vec<u8>>;
 
 /// Reads ONNX files relative to the folder of `recipe`.
 pub fn onnx_beside(recipe: &Path) -> impl Fn(&str, &str) -> Result<Vec<u8>> + use<> {
-    const LIMIT: u64 = 4 << 30;
     let folder = recipe.parent().map(Path::to_path_buf).unwrap_or_default();
     move |_, name| {
-        if name.is_empty() {
-            return Ok(DEFAULT_BACKBONE.to_vec());
-        }
-        let path = folder.join(name);
-        let size = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
-        if size > LIMIT {
-            return Err(Error::Request(format!("{} has {size} bytes, more than {LIMIT}", path.display())));
-        }
-        std::fs::read(&path).map_err(|e| Error::io(&path, e))
+        if name.is_empty() { Ok(DEFAULT_BACKBONE.to_vec()) } else { read_network(&folder.join(name)) }
     }
+}
+
+/// Reads an ONNX file of bounded size.
+pub(crate) fn read_network(path: &Path) -> Result<Vec<u8>> {
+    const LIMIT: u64 = 4 << 30;
+    let size = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
+    if size > LIMIT {
+        return Err(Error::Request(format!("{} has {size} bytes, more than {LIMIT}", path.display())));
+    }
+    std::fs::read(path).map_err(|e| Error::io(path, e))
 }
 
 impl Graph {

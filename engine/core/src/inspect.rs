@@ -1,6 +1,5 @@
 //! Inspecting scans with a model: scores, map, verdict, regions.
 
-use crate::calibrate::valid_scores;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::map::{anomaly_map, maximum};
@@ -9,6 +8,8 @@ use crate::pipeline::{Known, Pipeline, Runner};
 use crate::plugin::{Registry, Services};
 use crate::prepare::{self, Prepared};
 use crate::recipe::Recipe;
+use crate::scale::valid_scores;
+use crate::threshold::Calibration;
 use crate::value::{Cloud, Content, Data, Value};
 use assay_data::{Frame, Grid, Limits, ScanFiles, SensorKind};
 use assay_inference::Engine;
@@ -17,6 +18,7 @@ use ndarray::{Array2, Array3};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -92,31 +94,28 @@ pub struct Inspection {
 }
 
 impl Inspector {
-    /// Opens a model with the plugins and runtime at hand.
+    /// Opens a model with the plugins and runtime at hand. `folder` is where networks are looked for that a model was written
+    /// without: the model's own.
     ///
     /// # Errors
     /// A missing plugin, a state that a plugin refuses, an ONNX file that the runtime cannot load.
     pub fn open(
         model: Model,
         model_sha256: String,
+        folder: &Path,
         registry: &Registry,
         engine: &Engine,
         services: &Services,
         limits: Limits,
     ) -> Result<Self> {
-        let mut recipe = model.parse_recipe()?;
-        // The fit may have been given another seed than the recipe's.
-        recipe.set_seed(model.manifest.seed);
-        let held = |step: &str, _: &str| {
-            let found = model.manifest.networks.get(step).and_then(|(_, sha)| model.onnx.get(sha));
-            found.cloned().ok_or_else(|| {
-                Error::Request(format!("the model does not hold the network of step `{step}`"))
-            })
-        };
+        let recipe = model.parse_recipe()?;
+        let held = |step: &str, _: &str| model.network(step, folder);
         let mut graph = Graph::resolve(&recipe, registry, engine, &held)?;
         graph.share_threads(engine, services.threads())?;
         let example = blank(&recipe, model.manifest.native);
-        let mut pipeline = Pipeline::plan(&recipe, graph, &example, services)?;
+        let networks = model.manifest.networks.iter().filter(|(_, n)| !n.outputs.is_empty());
+        let shapes = networks.map(|(step, n)| (step.clone(), n.outputs.clone())).collect();
+        let mut pipeline = Pipeline::plan(&recipe, graph, &example, &shapes, services)?;
         for at in 0..pipeline.graph.steps.len() {
             let step = &pipeline.graph.steps[at];
             for output in 0..step.outputs.len() {
@@ -144,6 +143,11 @@ impl Inspector {
         Ok(Self { model, model_sha256, recipe, pipeline, runtime, device, differences, limits })
     }
 
+    /// The limits that files are read with.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Version of each plugin method in use, by method.
     pub fn plugin_versions(&self) -> BTreeMap<String, String> {
         let plugins =
@@ -162,6 +166,16 @@ impl Inspector {
         self.inspect_prepared(scan, start, loaded)
     }
 
+    /// What follows from a score.
+    fn verdict(&self, score: f64) -> Verdict {
+        let Calibration { image, review, .. } = &self.model.manifest.calibration;
+        match review {
+            _ if score > image.value => Verdict::Ng,
+            Some(review) if score > review.value => Verdict::Review,
+            _ => Verdict::Ok,
+        }
+    }
+
     fn inspect_prepared(&self, scan: Prepared, start: Instant, loaded: Duration) -> Result<Inspection> {
         let mut times = vec![("load".to_owned(), loaded)];
         let graph = &self.pipeline.graph;
@@ -176,7 +190,7 @@ impl Inspector {
         ensure_scored(&fused, &scan)?;
         let sigma = self.recipe.map.sigma * scan.native.0.min(scan.native.1) as f64;
         let map = anomaly_map(&fused, scan.native, sigma, self.model.manifest.floor)?;
-        let regions = regions(&map, self.model.manifest.pixel_threshold.value);
+        let regions = regions(&map, self.model.manifest.calibration.pixel.value);
         times.push(("map".to_owned(), drawing.elapsed()));
         let steps = graph
             .outputs()
@@ -193,11 +207,7 @@ impl Inspector {
         }
         Ok(Inspection {
             id: scan.id.clone(),
-            verdict: if score > self.model.manifest.image_threshold.value {
-                Verdict::Ng
-            } else {
-                Verdict::Ok
-            },
+            verdict: self.verdict(score),
             score,
             map_max,
             steps,

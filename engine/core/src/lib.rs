@@ -14,8 +14,10 @@ pub mod prepare;
 pub mod recipe;
 pub mod report;
 pub mod result;
+pub mod scale;
 pub mod steps;
 pub mod store;
+pub mod threshold;
 pub mod value;
 
 pub use error::{Error, Result};

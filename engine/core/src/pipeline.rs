@@ -1,17 +1,17 @@
 //! The steps at work: planned for one native size, run on one scan after the other.
 
-use crate::calibrate::Scales;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Source, Step, Worker, content_of};
 use crate::plugin::{Failure, Instance, Services};
 use crate::prepare::{Prepared, on_cells, restrict, restrict_softly};
 use crate::recipe::Recipe;
+use crate::scale::Scales;
 use crate::steps::onnx_map;
 use crate::value::{Content, Data, Spec, Value, planes};
 use assay_data::{Frame, Grid, Mask, SensorKind};
 use ndarray::Array2;
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -58,12 +58,22 @@ impl Outcome {
 /// Values of a scan that are known beforehand, by step and output.
 pub type Known = HashMap<(usize, usize), Arc<Value>>;
 
+/// Shapes `[C, rows, columns]` of a network step's outputs, by step, as an earlier plan found them.
+pub type Shapes = BTreeMap<String, Vec<[usize; 3]>>;
+
 impl Pipeline {
-    /// Plans every step of `graph` for scans shaped like `example`.
+    /// Plans every step of `graph` for scans shaped like `example`. A network whose shapes are not in `shapes` is run once to
+    /// find them.
     ///
     /// # Errors
     /// [`Error::Recipe`] or [`Error::Step`] where a method refuses its parameters or inputs.
-    pub fn plan(recipe: &Recipe, graph: Graph, example: &Prepared, services: &Services) -> Result<Self> {
+    pub fn plan(
+        recipe: &Recipe,
+        graph: Graph,
+        example: &Prepared,
+        shapes: &Shapes,
+        services: &Services,
+    ) -> Result<Self> {
         let sensors: Vec<Spec> = recipe
             .sensors
             .iter()
@@ -120,10 +130,12 @@ impl Pipeline {
             let fail = |f: Failure| pipeline.failure(recipe, step, f);
             let (runner, outputs) = match &step.worker {
                 Worker::Onnx(network) => {
-                    (Runner::Builtin, network.plan(&inputs[0].1, example.native).map_err(fail)?)
+                    let planned = network.plan(&inputs[0].1, example.native, shapes.get(&step.name));
+                    (Runner::Builtin, planned.map_err(fail)?)
                 }
                 Worker::OnnxMap(network) => {
-                    let planned = onnx_map::plan(network, &step.info, &step.params, example.native);
+                    let known = shapes.get(&step.name);
+                    let planned = onnx_map::plan(network, &step.info, &step.params, example.native, known);
                     (Runner::Builtin, planned.map_err(fail)?)
                 }
                 Worker::Plugin(_) => {
@@ -371,11 +383,17 @@ impl Pipeline {
     /// Grids that a plugin gets have the size it planned for.
     fn check_sizes(&self, at: usize, bound: &[(usize, &Value)]) -> Result<(), Failure> {
         for ((_, value), (_, spec)) in bound.iter().zip(&self.inputs[at]) {
-            let size = match &value.data {
-                Data::Image(image) => Some((image.dim().0, image.dim().1)),
-                Data::Grid(grid) => Some(grid.size()),
-                Data::Cloud(_) => None,
+            let (size, channels) = match &value.data {
+                Data::Image(image) => (Some((image.dim().0, image.dim().1)), image.dim().2),
+                Data::Grid(grid) => (Some(grid.size()), grid.channels()),
+                Data::Cloud(_) => (None, spec.channels),
             };
+            if channels != spec.channels {
+                return Err(Failure::about_input(&format!(
+                    "`{}` has {channels} channels, the recipe was fitted on {}",
+                    spec.name, spec.channels
+                )));
+            }
             if size != spec.size {
                 let text =
                     |s: Option<(usize, usize)>| s.map_or("a cloud".into(), |(r, c)| format!("{r}x{c}"));

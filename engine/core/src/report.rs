@@ -71,7 +71,7 @@ fn draw(inspector: &Inspector, inspection: &Inspection, truth: Option<&Mask>) ->
 /// One scale for all scans of a model: the threshold is its middle, and it reaches a third of the way down to the floor.
 fn scale(inspector: &Inspector) -> assay_report::Scale {
     let manifest = &inspector.model.manifest;
-    let threshold = manifest.pixel_threshold.value as f32;
+    let threshold = manifest.calibration.pixel.value as f32;
     let span = (threshold - manifest.floor).max(1e-6);
     assay_report::Scale { low: threshold - span / 3.0, threshold, high: threshold + 0.5 * span }
 }
@@ -132,7 +132,7 @@ impl Report {
             verdict: assay_report::Verdict::Invalid,
             truth: Some(files.defect.clone().unwrap_or_else(|| ScanCard::GOOD.into())),
             score: None,
-            threshold: inspector.model.manifest.image_threshold.value,
+            threshold: inspector.model.manifest.calibration.image.value,
             per_step: Vec::new(),
             images: Vec::new(),
             note: None,
@@ -181,7 +181,7 @@ impl Report {
             ("recipe", format!("{} ({})", inspector.recipe.name, short(&manifest.recipe_sha256))),
             ("model", short(&inspector.model_sha256)),
             ("fitted on", format!("{} scans", manifest.training.len())),
-            ("calibrated on", format!("{} scans", manifest.calibration.len())),
+            ("calibrated on", format!("{} scans", manifest.calibration.scans.len())),
             ("good parts rejected", format!("{} of {}", percent(f.false_reject_rate), f.n_good)),
             ("defects passed", format!("{} of {}", percent(f.escape_rate), f.n_defect)),
             (

@@ -77,15 +77,16 @@ impl ResultLine {
 
     fn blank(inspector: &Inspector, id: &str) -> Self {
         let manifest = &inspector.model.manifest;
+        let thresholds = &manifest.calibration;
         Self {
             id: id.into(),
             verdict: Verdict::Invalid,
             error: None,
             score: None,
-            threshold: manifest.image_threshold.value,
-            review_threshold: None,
+            threshold: thresholds.image.value,
+            review_threshold: thresholds.review.map(|r| r.value),
             map_max: None,
-            pixel_threshold: manifest.pixel_threshold.value,
+            pixel_threshold: thresholds.pixel.value,
             steps: BTreeMap::new(),
             regions: Vec::new(),
             ms: BTreeMap::new(),

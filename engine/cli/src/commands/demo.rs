@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::output;
 use anyhow::{Context as _, Result};
 use assay_core::graph::{Graph, onnx_beside};
-use assay_core::inspect::Inspector;
+use assay_core::model::Model;
 use assay_core::recipe::Recipe;
 use assay_data::Dataset;
 use assay_synthetic::{Spec, generate};
@@ -53,15 +53,8 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     let dataset = Dataset::find(&scans, None, &recipe.sensors)?;
     let model = fit::fit_dataset(&recipe, graph, &dataset, &context, console)?;
     model.write(&model_file)?;
-    let (model, sha256) = assay_core::model::Model::read(&model_file)?;
-    let inspector = Inspector::open(
-        model,
-        sha256,
-        &context.registry,
-        &context.engine,
-        &context.services,
-        context.limits,
-    )?;
+    let (model, sha256) = Model::read(&model_file)?;
+    let inspector = context.inspect_with(model, sha256, &model_file)?;
     let (figures, page) = eval::evaluate_with_report(
         &inspector,
         &dataset.test,

@@ -33,12 +33,15 @@ pub(crate) struct Args {
     /// Layout of the data set, where looking is not enough: mvtec3d, mvtec or plain.
     #[arg(long, value_name = "L")]
     pub(crate) layout: Option<Layout>,
+    /// Refuse other plugins or another runtime than the model was fitted with.
+    #[arg(long)]
+    pub(crate) locked: bool,
     #[command(flatten)]
     pub(crate) machine: Machine,
 }
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
-    let (context, inspector) = Context::inspector(&args.model, &args.machine, console)?;
+    let (context, inspector) = Context::inspector(&args.model, args.locked, &args.machine, console)?;
     let dataset = Dataset::find(&args.data, args.layout, &inspector.recipe.sensors)?;
     anyhow::ensure!(!dataset.test.is_empty(), "{} has no test scans to evaluate on", args.data.display());
     let object = object_name(&args.data)?;

@@ -1,11 +1,10 @@
 //! `assay fit`.
 
 use super::Status;
-use crate::args::Machine;
+use crate::args::{BudgetArgs, Machine};
 use crate::console::Console;
 use crate::context::Context;
 use anyhow::{Context as _, Result};
-use assay_core::calibrate::Threshold;
 use assay_core::fit::{Split, fit};
 use assay_core::graph::{Graph, onnx_beside};
 use assay_core::model::Model;
@@ -31,6 +30,11 @@ pub(crate) struct Args {
     /// Layout of the data set, where looking is not enough: mvtec3d, mvtec or plain.
     #[arg(long, value_name = "L")]
     pub(crate) layout: Option<Layout>,
+    /// Leave the ONNX files out of the model: they are then looked for in the model's folder, by the recipe's names.
+    #[arg(long)]
+    pub(crate) external: bool,
+    #[command(flatten)]
+    pub(crate) budget: BudgetArgs,
     #[command(flatten)]
     pub(crate) machine: Machine,
 }
@@ -41,12 +45,16 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     if let Some(seed) = args.seed {
         recipe.set_seed(seed);
     }
+    args.budget.over(recipe.decide.into())?.apply(&mut recipe.decide);
     let context = Context::open(&args.machine, Some(&recipe), console)?;
     check_writable(&args.output)?;
     let graph = Graph::resolve(&recipe, &context.registry, &context.engine, &onnx_beside(&args.recipe))?;
     let dataset = Dataset::find(&args.data, args.layout, &recipe.sensors)?;
     console.stop_on_interrupt();
-    let model = fit_dataset(&recipe, graph, &dataset, &context, console)?;
+    let mut model = fit_dataset(&recipe, graph, &dataset, &context, console)?;
+    if args.external {
+        model.onnx.clear();
+    }
     model.write(&args.output)?;
     let size = std::fs::metadata(&args.output).map(|m| m.len()).unwrap_or(0);
     let (mb, seconds) = (size as f64 / 1e6, start.elapsed().as_secs_f64());
@@ -62,7 +70,7 @@ pub(crate) fn fit_dataset(
     context: &Context,
     console: &Console,
 ) -> Result<Model> {
-    let split = Split::of(dataset, recipe.seed)?;
+    let split = Split::of(dataset, recipe.seed, &recipe.decide.into())?;
     let (n, m) = (split.training.len(), split.calibration.len());
     let info = context.engine.describe();
     console.info(&format!(
@@ -73,24 +81,16 @@ pub(crate) fn fit_dataset(
         context.services.threads()
     ));
     let model = fit(recipe, graph, &split, &context.limits, &context.engine, &context.services)?;
-    let Threshold { value, rate, parts } = model.manifest.image_threshold;
-    console.info(&format!(
-        "threshold {value:.4}: rejects at most {:.1} % of good parts ({parts} calibration scans)",
-        100.0 * rate
-    ));
-    let wanted = recipe.decide.false_reject_rate;
-    if rate > wanted {
-        console.warn(&format!(
-            "a false-reject rate of {:.1} % takes {} calibration scans, there are {parts}: the threshold is their highest score",
-            100.0 * wanted,
-            Threshold::parts_needed(wanted)
-        ));
+    let calibration = &model.manifest.calibration;
+    calibration.promise().iter().for_each(|line| console.info(line));
+    if let Some(shortfall) = calibration.shortfall() {
+        console.warn(&shortfall);
     }
     Ok(model)
 }
 
 /// Finds out before a long fit that the model cannot be written.
-fn check_writable(output: &Path) -> Result<()> {
+pub(crate) fn check_writable(output: &Path) -> Result<()> {
     let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let metadata =
         std::fs::metadata(folder).with_context(|| format!("the model's folder {}", folder.display()))?;

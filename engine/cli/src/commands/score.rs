@@ -26,12 +26,15 @@ pub(crate) struct Args {
     /// Write overlay pictures here: PNG.
     #[arg(long, value_name = "DIR")]
     pub(crate) pictures: Option<PathBuf>,
+    /// Refuse other plugins or another runtime than the model was fitted with.
+    #[arg(long)]
+    pub(crate) locked: bool,
     #[command(flatten)]
     pub(crate) machine: Machine,
 }
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
-    let (_context, inspector) = Context::inspector(&args.model, &args.machine, console)?;
+    let (_context, inspector) = Context::inspector(&args.model, args.locked, &args.machine, console)?;
     let mut scans = Vec::new();
     for path in &args.scans {
         scans.extend(scans_under(path, &inspector.recipe.sensors)?);

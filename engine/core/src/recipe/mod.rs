@@ -86,11 +86,28 @@ pub enum Statistic {
     Image,
 }
 
+/// What a fit does where the calibration scans are too few for the false-reject rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnTooFew {
+    /// It refuses, and says how many it takes.
+    #[default]
+    Error,
+    /// It takes the best threshold that the scans can give, and records what that promises.
+    Warn,
+}
+
 /// `[decide]`: thresholds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Decide {
     /// Largest share of good parts that may be rejected.
     pub false_reject_rate: f64,
+    /// With which confidence the rate is to hold; `None`: on average over calibrations.
+    pub confidence: Option<f64>,
+    /// What happens where the calibration scans are too few for the rate.
+    pub on_too_few: OnTooFew,
+    /// A larger rate: parts between its threshold and that of `false_reject_rate` are for review.
+    pub review: Option<f64>,
     /// What the verdict follows from.
     pub score: Statistic,
     /// Folds of the out-of-fold scores that set the scales.
@@ -189,6 +206,12 @@ impl Recipe {
         let mut decide = table(source, &mut top, "decide")?;
         let decide_options = Decide {
             false_reject_rate: decide.number("false_reject_rate", 1e-6, 0.5)?.unwrap_or(0.05),
+            confidence: decide.number("confidence", 0.5, 0.999_999)?,
+            on_too_few: match decide.choice("on_too_few", &["error", "warn"])? {
+                Some(1) => OnTooFew::Warn,
+                _ => OnTooFew::Error,
+            },
+            review: decide.number("review", 0.0, 0.9)?,
             score: match decide.choice("score", &["map", "image"])? {
                 Some(1) => Statistic::Image,
                 _ => Statistic::Map,

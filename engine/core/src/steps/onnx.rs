@@ -269,8 +269,13 @@ impl Network {
         if rows <= cols { (short, long(cols, rows)) } else { (long(rows, cols), short) }
     }
 
-    /// The specs of the taps, found by running the network once on a blank image.
-    pub fn plan(&self, input: &Spec, native: (usize, usize)) -> Result<Vec<Spec>, Failure> {
+    /// The specs of the taps: of the shapes `[C, h, w]` that are known, or found by running the network once on a blank image.
+    pub fn plan(
+        &self,
+        input: &Spec,
+        native: (usize, usize),
+        known: Option<&Vec<[usize; 3]>>,
+    ) -> Result<Vec<Spec>, Failure> {
         if input.content == Content::Features && (input.channels != 3 || input.range.is_none()) {
             return Err(Failure::about_input(&format!(
                 "`{}` has {} channels{}; a network takes images: three channels with a known range",
@@ -279,22 +284,25 @@ impl Network {
                 if input.range.is_none() { " and no known range" } else { "" }
             )));
         }
-        let size = self.input_size(native);
-        let outputs = self.run(&Array3::zeros((3, size.0, size.1)))?;
-        let size_of_tap = |t: &Array3<f32>| (t.dim().1, t.dim().2);
-        Ok(self
-            .taps
-            .iter()
-            .zip(&outputs)
-            .map(|(name, tap)| Spec {
-                content: Content::Features,
-                channels: tap.dim().0,
-                size: Some(size_of_tap(tap)),
-                frame: Frame::NATIVE.resized(native, size_of_tap(tap)),
-                range: None,
-                name: name.clone(),
-            })
-            .collect())
+        let found;
+        let shapes = match known {
+            Some(known) if known.len() == self.taps.len() => known,
+            _ => {
+                let (rows, cols) = self.input_size(native);
+                let taps = self.run(&Array3::zeros((3, rows, cols)))?;
+                found = taps.iter().map(|t| <[usize; 3]>::from(t.dim())).collect();
+                &found
+            }
+        };
+        let spec = |(name, &[channels, h, w]): (&String, &[usize; 3])| Spec {
+            content: Content::Features,
+            channels,
+            size: Some((h, w)),
+            frame: Frame::NATIVE.resized(native, (h, w)),
+            range: None,
+            name: name.clone(),
+        };
+        Ok(self.taps.iter().zip(shapes).map(spec).collect())
     }
 
     /// The image of a value as the network wants it: `[3, rows, cols]`.

@@ -97,10 +97,16 @@ pub fn plan(
     info: &MethodInfo,
     params: &[ParamValue],
     native: (usize, usize),
+    known: Option<&Vec<[usize; 3]>>,
 ) -> Result<Vec<Spec>, Failure> {
-    let size = network.input_size(native);
-    let (map, _) = read(network.outputs(&Array3::zeros((3, size.0, size.1)))?, info, params)?;
-    let size = (map.dim().1, map.dim().2);
+    let size = match known.map(Vec::as_slice) {
+        Some(&[[_, rows, cols]]) => (rows, cols),
+        _ => {
+            let (rows, cols) = network.input_size(native);
+            let (map, _) = read(network.outputs(&Array3::zeros((3, rows, cols)))?, info, params)?;
+            (map.dim().1, map.dim().2)
+        }
+    };
     let frame = Frame::NATIVE.resized(native, size);
     Ok(vec![Spec {
         content: Content::Scores,

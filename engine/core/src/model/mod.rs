@@ -3,18 +3,24 @@
 //! ```text
 //! offset  size
 //! 0       8     magic "ASSAYMDL"
-//! 8       4     format version, little-endian u32, now 1
+//! 8       4     format version, little-endian u32, now 2; 1 is still read
 //! 12      8     length of the manifest, little-endian u64
 //! 20      32    SHA-256 of the manifest
 //! 52      n     manifest: JSON, UTF-8, with the table of sections
 //! 52+n    ...   sections, back to back in the order of the table
 //! ```
 //!
-//! The same fit gives the same bytes: the file holds no time stamp and no machine's path.
+//! The same fit gives the same bytes: the file holds no time stamp and no machine's path. `docs/model-format.md` has the
+//! whole layout.
 
-use crate::calibrate::{Scales, Threshold};
+mod format1;
+
 use crate::error::{Error, Result};
+use crate::graph::read_network;
 use crate::recipe::Recipe;
+use crate::scale::Scales;
+use crate::threshold::Calibration;
+use assay_inference::DEFAULT_BACKBONE;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -22,7 +28,8 @@ use std::io::Write as _;
 use std::path::Path;
 
 const MAGIC: &[u8; 8] = b"ASSAYMDL";
-const VERSION: u32 = 1;
+/// The format that is written.
+pub const VERSION: u32 = 2;
 /// Largest manifest that is read: a million scans' worth.
 const MOST_MANIFEST: u64 = 256 << 20;
 /// Largest model file that is read.
@@ -31,14 +38,19 @@ const MOST_FILE: u64 = 16 << 30;
 /// A fitted recipe.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
+    /// Format of the file that it was read from; it is written in the newest.
+    pub format: u32,
     /// What it was made from and with.
     pub manifest: Manifest,
     /// State of each fitted step, by the step's name.
     pub states: BTreeMap<String, Vec<u8>>,
-    /// ONNX files, by SHA-256.
+    /// ONNX files, by SHA-256; those of a model written without them are missing.
     pub onnx: BTreeMap<String, Vec<u8>>,
-    /// The recipe's text.
+    /// The recipe's text, as written.
     pub recipe: String,
+    /// The same with every key explicit, so that a default that a later program changes does not change the model; `None` in
+    /// format 1.
+    pub resolved: Option<String>,
 }
 
 /// What a model was made from and with.
@@ -60,20 +72,16 @@ pub struct Manifest {
     pub native: (usize, usize),
     /// The plugin of each method in use.
     pub plugins: Vec<PluginRecord>,
-    /// Which ONNX file each network step runs, by step: name in the recipe and SHA-256.
-    pub networks: BTreeMap<String, (String, String)>,
+    /// Which ONNX file each network step runs, by step.
+    pub networks: BTreeMap<String, NetworkRecord>,
     /// Scans it was fitted on.
     pub training: Vec<ScanRecord>,
-    /// Scans that set its thresholds.
-    pub calibration: Vec<ScanRecord>,
     /// The scales of each step's scores.
     pub scales: BTreeMap<String, Scales>,
     /// The map's value where nothing was scored.
     pub floor: f32,
-    /// Threshold of the fused image score: the verdict.
-    pub image_threshold: Threshold,
-    /// Threshold of the map: it draws regions.
-    pub pixel_threshold: Threshold,
+    /// Its thresholds, and the scans that set them and nothing else.
+    pub calibration: Calibration,
     /// Sections after the manifest.
     pub sections: Vec<Section>,
 }
@@ -91,6 +99,17 @@ pub struct PluginRecord {
     pub sha256: String,
 }
 
+/// The ONNX file of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NetworkRecord {
+    /// The name in the recipe; empty = the built-in backbone.
+    pub file: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Shape `[C, rows, columns]` of each output in use, for scans of the native size; empty in format 1.
+    pub outputs: Vec<[usize; 3]>,
+}
+
 /// A scan that went into a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScanRecord {
@@ -103,7 +122,7 @@ pub struct ScanRecord {
 /// A section of the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Section {
-    /// `recipe`, `state/<step>` or `onnx/<sha256>`.
+    /// `recipe`, `resolved`, `state/<step>` or `onnx/<sha256>`.
     pub name: String,
     /// Bytes.
     pub length: u64,
@@ -122,6 +141,7 @@ impl Model {
     /// [`Error::Model`] where the manifest cannot be written as JSON.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut parts: Vec<(String, &[u8])> = vec![("recipe".into(), self.recipe.as_bytes())];
+        parts.extend(self.resolved.iter().map(|text| ("resolved".into(), text.as_bytes())));
         parts.extend(self.states.iter().map(|(step, bytes)| (format!("state/{step}"), bytes.as_slice())));
         parts.extend(self.onnx.iter().map(|(sha, bytes)| (format!("onnx/{sha}"), bytes.as_slice())));
         let sections = parts.iter().map(|(name, bytes)| Section {
@@ -169,9 +189,10 @@ impl Model {
             });
         }
         let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-        let model =
-            Self::from_bytes(&bytes).map_err(|message| Error::Model { path: path.into(), message })?;
-        Ok((model, hex(&Sha256::digest(&bytes))))
+        // Hashing is most of the time it takes to open a model: the whole and its sections at the same time.
+        let (model, sha256) = rayon::join(|| Self::from_bytes(&bytes), || hex(&Sha256::digest(&bytes)));
+        let model = model.map_err(|message| Error::Model { path: path.into(), message })?;
+        Ok((model, sha256))
     }
 
     /// Reads a file's bytes.
@@ -202,10 +223,19 @@ impl Model {
         if Sha256::digest(text)[..] != *digest {
             return Err(altered("its manifest"));
         }
-        let manifest: Manifest =
-            serde_json::from_slice(text).map_err(|e| format!("its manifest cannot be read: {e}"))?;
-        let mut model =
-            Self { manifest, states: BTreeMap::new(), onnx: BTreeMap::new(), recipe: String::new() };
+        let unreadable = |e: serde_json::Error| format!("its manifest cannot be read: {e}");
+        let manifest: Manifest = match version {
+            1 => serde_json::from_slice::<format1::Manifest1>(text).map_err(unreadable)?.into(),
+            _ => serde_json::from_slice(text).map_err(unreadable)?,
+        };
+        let mut model = Self {
+            format: version,
+            manifest,
+            states: BTreeMap::new(),
+            onnx: BTreeMap::new(),
+            recipe: String::new(),
+            resolved: None,
+        };
         let mut rest = &bytes[52 + length as usize..];
         for section in std::mem::take(&mut model.manifest.sections) {
             let n = usize::try_from(section.length).map_err(|_| cut())?;
@@ -217,10 +247,8 @@ impl Model {
             match section.name.split_once('/') {
                 Some(("state", step)) => drop(model.states.insert(step.into(), body.to_vec())),
                 Some(("onnx", sha)) => drop(model.onnx.insert(sha.into(), body.to_vec())),
-                _ if section.name == "recipe" => {
-                    model.recipe =
-                        String::from_utf8(body.to_vec()).map_err(|_| "its recipe is not text".to_owned())?;
-                }
+                _ if section.name == "recipe" => model.recipe = text_of(body)?,
+                _ if section.name == "resolved" => model.resolved = Some(text_of(body)?),
                 _ => {
                     return Err(format!(
                         "it holds a section `{}` that this program does not know",
@@ -235,13 +263,57 @@ impl Model {
         Ok(model)
     }
 
-    /// The recipe, parsed.
+    /// The recipe that the model works by: the resolved one where it holds it, with the seed of its fit.
     ///
     /// # Errors
-    /// [`Error::Recipe`] where it cannot be.
+    /// [`Error::Recipe`] where it cannot be parsed.
     pub fn parse_recipe(&self) -> Result<Recipe> {
-        Recipe::parse(&self.manifest.recipe_file, &self.recipe)
+        let mut recipe = match &self.resolved {
+            Some(resolved) => Recipe::parse(&format!("{} (resolved)", self.manifest.recipe_file), resolved)?,
+            None => Recipe::parse(&self.manifest.recipe_file, &self.recipe)?,
+        };
+        // The fit may have been given another seed than the recipe's.
+        recipe.set_seed(self.manifest.seed);
+        Ok(recipe)
     }
+
+    /// The ONNX file of a network step: out of the model, the built-in backbone, or the file that the recipe names, looked
+    /// for in `folder`.
+    ///
+    /// # Errors
+    /// [`Error::Request`] where it is nowhere, or what is there is another file.
+    pub fn network(&self, step: &str, folder: &Path) -> Result<Vec<u8>> {
+        let Some(NetworkRecord { file, sha256, .. }) = self.manifest.networks.get(step) else {
+            return Err(Error::Request(format!("the model does not know the network of step `{step}`")));
+        };
+        if let Some(held) = self.onnx.get(sha256) {
+            return Ok(held.clone());
+        }
+        if file.is_empty() && hex(&Sha256::digest(DEFAULT_BACKBONE)) == *sha256 {
+            return Ok(DEFAULT_BACKBONE.to_vec());
+        }
+        let asked = format!("the model was written without its networks; step `{step}` needs ");
+        if file.is_empty() {
+            return Err(Error::Request(format!(
+                "{asked}a built-in backbone with SHA-256 {sha256}, which this program does not have: use the program that fitted it ({})",
+                self.manifest.program
+            )));
+        }
+        let path = folder.join(file);
+        let bytes =
+            read_network(&path).map_err(|e| Error::Request(format!("{asked}SHA-256 {sha256}: {e}")))?;
+        if hex(&Sha256::digest(&bytes)) != *sha256 {
+            return Err(Error::Request(format!(
+                "{asked}{} with SHA-256 {sha256}; the file there is another one",
+                path.display()
+            )));
+        }
+        Ok(bytes)
+    }
+}
+
+fn text_of(body: &[u8]) -> Result<String, String> {
+    String::from_utf8(body.to_vec()).map_err(|_| "its recipe is not text".to_owned())
 }
 
 /// SHA-256 of a recipe's text.
@@ -264,10 +336,24 @@ pub fn scan_record(files: &assay_data::ScanFiles) -> Result<ScanRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::OnTooFew;
+    use crate::threshold::{Budget, CalibrationScan};
 
     fn model() -> Model {
-        let threshold = Threshold { value: 1.5, rate: 0.05, parts: 19 };
+        let budget = Budget {
+            false_reject_rate: 0.25,
+            confidence: None,
+            on_too_few: OnTooFew::Error,
+            review: Some(0.5),
+        };
+        let scans = (0..5).map(|i| CalibrationScan {
+            id: format!("{i}"),
+            sha256: "00".into(),
+            score: Some(0.1 * f64::from(i)),
+            map_max: Some(0.2),
+        });
         Model {
+            format: VERSION,
             manifest: Manifest {
                 program: "0.1.0".into(),
                 recipe_file: "r.toml".into(),
@@ -279,16 +365,15 @@ mod tests {
                 plugins: Vec::new(),
                 networks: BTreeMap::new(),
                 training: vec![ScanRecord { id: "train/good/000".into(), sha256: "00".into() }],
-                calibration: Vec::new(),
                 scales: BTreeMap::from([("a".into(), Scales::RAW)]),
                 floor: -0.25,
-                image_threshold: threshold,
-                pixel_threshold: threshold,
+                calibration: Calibration::new(budget, scans.collect()).unwrap(),
                 sections: Vec::new(),
             },
             states: BTreeMap::from([("a".into(), vec![1, 2, 3])]),
             onnx: BTreeMap::from([("ff".into(), vec![9; 100])]),
             recipe: "format = 1".into(),
+            resolved: Some("format = 1\nseed = 0".into()),
         }
     }
 
@@ -315,7 +400,7 @@ mod tests {
     #[test]
     fn a_newer_format_asks_for_a_newer_program() {
         let mut bytes = model().to_bytes().unwrap();
-        bytes[8] = 2;
+        bytes[8] = 3;
         assert!(Model::from_bytes(&bytes).unwrap_err().contains("newer program"));
     }
 }
