@@ -12,7 +12,7 @@ use crate::model::{self, Manifest, Model, NetworkRecord, PluginRecord, recipe_sh
 use crate::pipeline::{Known, Pipeline, Runner, Shapes};
 use crate::plugin::{Failure, FitPass, Instance, Services};
 use crate::prepare::{self, Prepared};
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, resolved};
 use crate::scale::{Scale, Scales, valid_scores};
 use crate::store::Store;
 use crate::threshold::{Budget, Calibration};
@@ -477,7 +477,7 @@ fn fitted_model(
         states,
         onnx,
         recipe: recipe.text.clone(),
-        resolved: None,
+        resolved: Some(resolved(recipe, &pipeline.graph)),
     })
 }
 

@@ -157,7 +157,9 @@ impl Graph {
                     )
                 })?;
                 let mut name = "fused".to_owned();
-                while self.steps.iter().any(|s| s.name == name) {
+                while self.steps.iter().any(|s| s.name == name)
+                    || recipe.sensors.iter().any(|s| s.name == name)
+                {
                     name.push('_');
                 }
                 self.steps.push(Step {
@@ -357,6 +359,10 @@ fn param_value(info: &ParamInfo, node: &Node) -> std::result::Result<ParamValue,
         }
     }
     .ok_or_else(wrong)?;
+    // A default may stand for what no range or choice holds, such as "no limit".
+    if value == info.default {
+        return Ok(value);
+    }
     let number = |v: f64| match (info.min, info.max) {
         _ if !v.is_finite() => Err(format!("{v} is not a finite number")),
         (Some(min), _) if v < min => Err(format!("{v} is less than {min}")),

@@ -6,7 +6,7 @@
 //! rate follows Beta(n+1-k, k) where scores have no ties, and is smaller where they have (Vovk 2012, proposition 2a).
 
 use crate::error::{Error, Result};
-use crate::recipe::{Decide, OnTooFew};
+use crate::recipe::{Decide, OnTooFew, keys};
 use serde::{Deserialize, Serialize};
 use statrs::function::beta::checked_beta_reg;
 
@@ -59,15 +59,22 @@ impl Budget {
         }
     }
 
-    /// Refuses rates that contradict each other.
+    /// Refuses rates that a recipe could not state.
     ///
     /// # Errors
-    /// [`Error::Request`] for a rate or confidence outside (0, 1), or a review rate that is not larger.
+    /// [`Error::Request`] for a number outside its key's bounds, or a review rate that is not larger.
     pub fn validate(&self) -> Result<()> {
-        let inside = |v: f64| v > 0.0 && v < 1.0;
         let rate = self.false_reject_rate;
-        if !inside(rate) || !self.confidence.is_none_or(inside) || !self.review.is_none_or(inside) {
-            return Err(Error::Request("false-reject rates and confidence lie between 0 and 1".into()));
+        let given = [
+            ("false-reject rate", Some(rate)),
+            ("confidence", self.confidence),
+            ("review rate", self.review),
+        ];
+        for ((what, value), bounds) in given.into_iter().zip(keys::budget_bounds()) {
+            if let Some(value) = value.filter(|v| !bounds.contains(v)) {
+                let (least, most) = bounds.into_inner();
+                return Err(Error::Request(format!("a {what} of {value} is outside {least} ..= {most}")));
+            }
         }
         match self.review {
             Some(review) if review <= rate => Err(Error::Request(format!(
@@ -341,6 +348,16 @@ mod tests {
         }
         // The median of Beta(1, 1) is 1/2; its 95 % quantile is 0.95.
         assert!((bound(1, 1) - 0.95).abs() < 1e-12);
+    }
+
+    #[test]
+    fn rates_that_a_recipe_could_not_state_are_refused() {
+        let refused = |budget: Budget| budget.validate().unwrap_err().to_string();
+        assert!(refused(budget(0.6, None)).contains("outside 0.000001 ..= 0.5"));
+        assert!(refused(budget(f64::NAN, None)).contains("NaN"));
+        assert!(refused(budget(0.1, Some(1.0))).contains("confidence of 1"));
+        assert!(refused(Budget { review: Some(0.1), ..budget(0.2, None) }).contains("larger"));
+        assert!(Budget { review: Some(0.3), ..budget(0.2, Some(0.9)) }.validate().is_ok());
     }
 
     #[test]

@@ -40,20 +40,25 @@ pub struct Background {
     pub seed: u64,
 }
 
+impl Background {
+    /// The defaults, where a constant is needed.
+    pub const DEFAULT: Self = Self {
+        border: 10,
+        plane_distance: 0.004,
+        sample_points: 50,
+        iterations: 1000,
+        least_share: 0.3,
+        removal_distance: 0.005,
+        link_distance: 0.006,
+        piece_points: 10,
+        piece_reach: 0.02,
+        seed: 0,
+    };
+}
+
 impl Default for Background {
     fn default() -> Self {
-        Self {
-            border: 10,
-            plane_distance: 0.004,
-            sample_points: 50,
-            iterations: 1000,
-            least_share: 0.3,
-            removal_distance: 0.005,
-            link_distance: 0.006,
-            piece_points: 10,
-            piece_reach: 0.02,
-            seed: 0,
-        }
+        Self::DEFAULT
     }
 }
 
