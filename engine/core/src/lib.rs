@@ -1,6 +1,7 @@
 //! The Assay engine: recipe, plugin host, routing, calibration, fusion, verdicts, model files, reports.
 
 pub mod calibrate;
+pub mod dump;
 pub mod error;
 pub mod evaluate;
 pub mod fit;

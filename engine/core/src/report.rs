@@ -16,7 +16,7 @@ pub fn one_line(error: &Error) -> String {
 }
 
 /// `folder/<id>.<extension>` with its folders made; an id cannot lead out of `folder`.
-fn place(folder: &Path, id: &str, extension: &str) -> Result<PathBuf> {
+pub(crate) fn place(folder: &Path, id: &str, extension: &str) -> Result<PathBuf> {
     let inside = Path::new(id).components().filter(|c| matches!(c, Component::Normal(_)));
     let mut path = folder.to_path_buf();
     path.extend(inside);

@@ -5,6 +5,7 @@ use crate::{
     error::{MetricError, check_pixels, reserve},
     f1::{BestF1, best_f1_of_ties},
     order::{finite_key, radix_sort},
+    paper::{self, PAPER_SIDE},
     pro::{self, ProCurve},
     ranking::{Tie, ties},
     roc::{auroc, auroc_of_ties},
@@ -49,16 +50,52 @@ impl MapSet {
     /// [`MetricError::PixelCount`], [`MetricError::TooLarge`], [`MetricError::Empty`] for a map without
     /// pixels, [`MetricError::MapNotFinite`], [`MetricError::OutOfMemory`].
     pub fn add(&mut self, map: &[f32], mask: &[bool], rows: usize, cols: usize) -> Result<(), MetricError> {
-        let pixels = check_pixels(rows, cols, &[("map", map.len()), ("mask", mask.len())])?;
-        if pixels == 0 {
+        self.check(map, mask, rows, cols)?;
+        self.push(map, mask, rows, cols, mask.contains(&true))
+    }
+
+    /// Adds a map as [`MapSet::add`] does, resized to [`PAPER_SIDE`] x [`PAPER_SIDE`]: the map bilinearly
+    /// (pixel centres aligned, no antialiasing), the mask by its nearest pixels.
+    ///
+    /// A defect may be lost in the small mask; the scan counts as defective all the same, as it does in the
+    /// papers. Use [`RankedMaps::paper_pro_curve`] with it, to compare with published tables.
+    ///
+    /// # Errors
+    /// As [`MapSet::add`].
+    pub fn add_at_paper_size(
+        &mut self,
+        map: &[f32],
+        mask: &[bool],
+        rows: usize,
+        cols: usize,
+    ) -> Result<(), MetricError> {
+        self.check(map, mask, rows, cols)?;
+        let (small_map, small_mask) = paper::resized(map, mask, rows, cols)?;
+        self.push(&small_map, &small_mask, PAPER_SIDE, PAPER_SIDE, mask.contains(&true))
+    }
+
+    /// Whether this is a map that can be added.
+    fn check(&self, map: &[f32], mask: &[bool], rows: usize, cols: usize) -> Result<(), MetricError> {
+        if check_pixels(rows, cols, &[("map", map.len()), ("mask", mask.len())])? == 0 {
             return Err(MetricError::Empty { what: "pixels" });
         }
         if let Some(i) = map.iter().position(|value| !value.is_finite()) {
             let (map_index, row, col) = (self.len(), i / cols, i % cols);
             return Err(MetricError::MapNotFinite { map: map_index, row, col, value: map[i] });
         }
+        Ok(())
+    }
+
+    fn push(
+        &mut self,
+        map: &[f32],
+        mask: &[bool],
+        rows: usize,
+        cols: usize,
+        label: bool,
+    ) -> Result<(), MetricError> {
         let defective = mask.iter().filter(|m| **m).count();
-        reserve(&mut self.good, pixels - defective)?;
+        reserve(&mut self.good, mask.len() - defective)?;
         reserve(&mut self.defective, defective)?;
         reserve(&mut self.image_scores, 1)?;
         reserve(&mut self.image_labels, 1)?;
@@ -71,7 +108,7 @@ impl MapSet {
                 match label {
                     0 => self.good.push(key),
                     _ => {
-                        // At most u32::MAX pixels in a map: checked above.
+                        // At most u32::MAX pixels in a map: checked by `check`.
                         let area = regions.components[label as usize - 1].area as u32;
                         self.defective.push(DefectivePixel { key, area });
                     }
@@ -80,7 +117,7 @@ impl MapSet {
             self.regions += regions.components.len();
         }
         self.image_scores.push(map.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-        self.image_labels.push(defective > 0);
+        self.image_labels.push(label);
         Ok(())
     }
 
@@ -178,7 +215,7 @@ impl RankedMaps {
         pro::exact(self.ties(), self.regions, self.good.len())
     }
 
-    /// The curve as most papers sample it, at `thresholds` (100 in most papers, 99 in some) evenly ranked
+    /// The curve as most papers sample it, at `thresholds` ([`crate::PAPER_THRESHOLDS`]; 99 in some) evenly ranked
     /// good pixels.
     ///
     /// With N good pixels in ascending order, the thresholds are the scores at the positions

@@ -1,4 +1,4 @@
-//! `assay metrics`: the official MVTec 3D-AD evaluation of anyone's maps.
+//! `assay metrics`: the evaluation of anyone's maps, by the official MVTec 3D-AD definitions or as papers do it.
 
 use super::Status;
 use crate::console::Console;
@@ -6,10 +6,20 @@ use crate::output::{self, figure};
 use anyhow::{Context as _, Result};
 use assay_data::layout::maps_with_masks;
 use assay_data::{Limits, decode};
-use assay_metrics::MapSet;
+use assay_metrics::{MapSet, PAPER_SIDE, PAPER_THRESHOLDS};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+/// How maps are evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Protocol {
+    /// At native size, every score a threshold: MVTec's own definition, the one that counts.
+    Official,
+    /// Maps and masks at 224 x 224, AU-PRO at 100 thresholds: only to compare with published tables.
+    Paper,
+}
 
 /// Evaluate anomaly maps of any program by the official MVTec 3D-AD definitions.
 #[derive(Debug, clap::Args)]
@@ -20,12 +30,15 @@ pub(crate) struct Args {
     /// The maps: DIR/OBJECT/test/DEFECT/ID.tiff, f32 of the scan's native size.
     #[arg(long, value_name = "DIR")]
     pub(crate) maps: PathBuf,
+    /// How maps are evaluated.
+    #[arg(long, value_enum, default_value = "official", value_name = "P")]
+    pub(crate) protocol: Protocol,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// The official figures of one object, or their mean.
+/// The figures of one object, or their mean.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Figures {
     image_auroc: f64,
@@ -59,6 +72,7 @@ impl Figures {
 
 #[derive(Debug, Serialize)]
 struct Report {
+    protocol: Protocol,
     objects: BTreeMap<String, Figures>,
     mean: Figures,
 }
@@ -84,13 +98,17 @@ pub(crate) fn run(args: &Args, _console: &Console) -> Result<Status> {
                 None => vec![false; rows * cols],
             };
             let map: Vec<f32> = map.iter().copied().collect();
-            set.add(&map, &mask, rows, cols).with_context(|| pair.map.display().to_string())?;
+            let added = match args.protocol {
+                Protocol::Official => set.add(&map, &mask, rows, cols),
+                Protocol::Paper => set.add_at_paper_size(&map, &mask, rows, cols),
+            };
+            added.with_context(|| pair.map.display().to_string())?;
         }
-        let figures = figures(set).with_context(|| format!("object {}", object.object))?;
+        let figures = figures(set, args.protocol).with_context(|| format!("object {}", object.object))?;
         objects.insert(object.object, figures);
     }
     let all: Vec<Figures> = objects.values().copied().collect();
-    let report = Report { mean: Figures::mean(&all), objects };
+    let report = Report { protocol: args.protocol, mean: Figures::mean(&all), objects };
     if args.json {
         output::json(&report)?;
     } else {
@@ -101,14 +119,25 @@ pub(crate) fn run(args: &Args, _console: &Console) -> Result<Status> {
         rows.extend(report.objects.iter().map(|(name, f)| row(name, f)));
         rows.push(row("mean", &report.mean));
         output::table(&rows)?;
+        let protocol = match args.protocol {
+            Protocol::Official => "official: maps at native size, every score a threshold".to_owned(),
+            Protocol::Paper => format!(
+                "paper: maps and masks at {PAPER_SIDE} x {PAPER_SIDE}, AU-PRO at {PAPER_THRESHOLDS} thresholds"
+            ),
+        };
+        output::line("")?;
+        output::line(&format!("protocol  {protocol}"))?;
     }
     Ok(Status::Ok)
 }
 
-fn figures(set: MapSet) -> Result<Figures> {
+fn figures(set: MapSet, protocol: Protocol) -> Result<Figures> {
     let image_auroc = set.image_auroc()?;
     let ranked = set.rank()?;
-    let curve = ranked.pro_curve()?;
+    let curve = match protocol {
+        Protocol::Official => ranked.pro_curve()?,
+        Protocol::Paper => ranked.paper_pro_curve(PAPER_THRESHOLDS)?,
+    };
     Ok(Figures {
         image_auroc,
         pixel_auroc: ranked.pixel_auroc(),

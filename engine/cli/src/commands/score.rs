@@ -1,6 +1,6 @@
 //! `assay score`.
 
-use super::Status;
+use super::{Status, dump};
 use crate::args::Machine;
 use crate::console::Console;
 use crate::context::Context;
@@ -30,11 +30,14 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) locked: bool,
     #[command(flatten)]
+    pub(crate) dump: dump::Args,
+    #[command(flatten)]
     pub(crate) machine: Machine,
 }
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     let (_context, inspector) = Context::inspector(&args.model, args.locked, &args.machine, console)?;
+    let dump = args.dump.open(&inspector)?;
     let mut scans = Vec::new();
     for path in &args.scans {
         scans.extend(scans_under(path, &inspector.recipe.sensors)?);
@@ -56,6 +59,9 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
                 }
                 if let Some(folder) = &args.pictures {
                     write_picture(folder, &inspector, &inspection, None)?;
+                }
+                if let Some(dump) = &dump {
+                    dump.write(&inspector, &inspection)?;
                 }
                 output::json(&ResultLine::of(&inspector, &inspection))?;
                 if inspection.verdict != Verdict::Ok {
