@@ -134,15 +134,13 @@ fn kind_of(path: &Path, look: Look) -> Result<Held, String> {
 
 /// How far the measurements of a sensor reach, and the unit that this suggests.
 fn measure(finding: &mut Finding, limits: &Limits) {
-    let grids = finding.samples.iter().take(2);
+    let mut files = finding.samples.iter();
     let reach = match finding.sensor.kind {
-        SensorKind::Xyz => {
-            grids.filter_map(|p| decode::xyz(p, 1.0, limits).ok()).filter_map(|g| side(&g)).last()
-        }
-        SensorKind::Depth => {
-            let middle = |g: Grid| sorted(&g, 0).map(|v| f64::from(v[v.len() / 2]));
-            grids.filter_map(|p| decode::depth(p, 1.0, limits).ok()).filter_map(middle).last()
-        }
+        SensorKind::Xyz => files.find_map(|p| side(&decode::xyz(p, 1.0, limits).ok()?)),
+        SensorKind::Depth => files.find_map(|p| {
+            let values = sorted(&decode::depth(p, 1.0, limits).ok()?, 0)?;
+            Some(f64::from(values[values.len() / 2]))
+        }),
         _ => None,
     };
     finding.reach = reach;

@@ -143,9 +143,8 @@ fn numbers_may_be_sensors(patterns: &[&str], ids: usize) -> bool {
         shapes.entry(shape).or_default().push(numbers);
     }
     shapes.values().filter(|alike| alike.len() > 1).all(|alike| {
-        let differing = (0..alike[0].len()).filter(|&k| alike.iter().any(|n| n[k] != alike[0][k]));
-        let short = |k: usize| alike.iter().all(|n| n[k].len() <= 2);
-        ids > alike.len() && differing.map(short).all(|short| short)
+        let mut differing = (0..alike[0].len()).filter(|&k| alike.iter().any(|n| n[k] != alike[0][k]));
+        ids > alike.len() && differing.all(|k| alike.iter().all(|n| n[k].len() <= 2))
     })
 }
 
@@ -178,45 +177,54 @@ fn by_file_name(files: &[String]) -> Vec<Group<'_>> {
     groups
 }
 
-/// Every way to read the names of one folder.
+/// Which runs of a name are its id, between those that are common to all names of the folder.
+#[derive(Debug, Clone, Copy)]
+enum Id {
+    All,
+    First(usize),
+    Last(usize),
+}
+
+impl Id {
+    /// The first run of the id and the one after its last; it starts and ends with a word or a number.
+    fn within(self, runs: &[&str], start: usize, end: usize) -> Option<(usize, usize)> {
+        let end = runs.len() - end;
+        let (from, to) = match self {
+            Self::All => return Some((start, end)),
+            Self::First(k) => (start, (start + k).min(end)),
+            Self::Last(k) => (end.saturating_sub(k).max(start), end),
+        };
+        let word = |run: &str| run.chars().next().is_some_and(char::is_alphanumeric);
+        (from < to && word(runs[from]) && word(runs[to - 1])).then_some((from, to))
+    }
+}
+
+/// Every way to read the names of one folder, the plainest first.
 fn readings<'a>(stems: &[(&'a str, usize)], folder: &str, extension: &str) -> Vec<Reading<'a>> {
     let cut: Vec<Vec<&str>> = stems.iter().map(|(stem, _)| runs(stem)).collect();
     let (start, end) = common(&cut);
-    let mut found: Vec<Reading<'a>> = Vec::new();
-    // `id` answers which runs of a name are its id.
-    let mut add = |id: &dyn Fn(&[&str]) -> Option<(usize, usize)>| {
+    let mut ways = vec![(Id::All, 0, 0), (Id::All, start, end)];
+    for (start, end) in [(0, 0), (start, end)] {
+        ways.extend((1..=MOST_RUNS).flat_map(|k| [(Id::First(k), start, end), (Id::Last(k), start, end)]));
+    }
+    let read = |(id, start, end): (Id, usize, usize)| {
         let mut reading = Reading::new();
         for ((stem, file), runs) in stems.iter().zip(&cut) {
-            let Some((from, to)) = id(runs).filter(|(from, to)| from < to) else { return };
+            let (from, to) = id.within(runs, start, end)?;
             let before: usize = runs[..from].iter().map(|r| r.len()).sum();
-            let length: usize = runs[from..to].iter().map(|r| r.len()).sum();
-            let (prefix, suffix) = (&stem[..before], &stem[before + length..]);
-            let pattern = format!("{folder}{prefix}{{id}}{suffix}.{extension}");
-            reading.entry(pattern).or_default().push((&stem[before..before + length], *file));
+            let after = before + runs[from..to].iter().map(|r| r.len()).sum::<usize>();
+            let pattern = format!("{folder}{}{{id}}{}.{extension}", &stem[..before], &stem[after..]);
+            reading.entry(pattern).or_default().push((&stem[before..after], *file));
             if reading.len() > MOST_SENSORS {
-                return;
+                return None;
             }
         }
+        Some(reading)
+    };
+    let mut found: Vec<Reading<'a>> = Vec::new();
+    for reading in ways.into_iter().filter_map(read) {
         if !found.contains(&reading) {
             found.push(reading);
-        }
-    };
-    add(&|runs| Some((0, runs.len())));
-    add(&|runs| Some((start, runs.len() - end)));
-    for (start, end) in [(0, 0), (start, end)] {
-        for k in 1..=MOST_RUNS {
-            let word = |run: &&&str| run.chars().next().is_some_and(char::is_alphanumeric);
-            add(&|runs| {
-                let to = (start + k).min(runs.len() - end);
-                runs.get(to.checked_sub(1)?).filter(word)?;
-                Some((start, to))
-            });
-            add(&|runs| {
-                let to = runs.len() - end;
-                let from = to.saturating_sub(k).max(start);
-                runs.get(from).filter(word)?;
-                Some((from, to))
-            });
         }
     }
     found

@@ -58,7 +58,10 @@ pub(super) fn of(root: &Path, named: Option<Layout>) -> Result<Place, DataError>
             let train = folders_in(root)?.into_iter().find(|name| is(name, &TRAIN));
             Ok(plain(train.map_or_else(|| root.to_path_buf(), |name| root.join(name))))
         }
-        _ => Err(several(root, &good)),
+        _ => {
+            let set = |path: &String| path.strip_suffix("/train/good").unwrap_or(path).to_owned();
+            Err(several(root, &good.iter().map(set).collect::<Vec<_>>()))
+        }
     }
 }
 
