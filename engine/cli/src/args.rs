@@ -17,7 +17,15 @@ use std::path::PathBuf;
 ///
 /// Exit status: 0 all ok, 1 some part is ng, 2 something could not be done.
 #[derive(Debug, Parser)]
-#[command(name = "assay", version, max_term_width = 110)]
+#[command(name = "assay", version, long_version = crate::version::LONG, max_term_width = 110)]
+#[command(after_long_help = "\
+Examples:
+  assay demo                                      everything once, on scans that the program makes itself
+  assay init scans -o station.toml                a first recipe for a folder of scans
+  assay fit station.toml --data scans -o part.assay
+                                                  learn the good scans
+  assay score part.assay new_scans --pictures out
+                                                  inspect new ones: a JSON line and a picture each")]
 pub(crate) struct Args {
     /// Print errors only.
     #[arg(short, long, global = true)]

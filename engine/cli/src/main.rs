@@ -8,7 +8,9 @@ mod args;
 mod commands;
 mod console;
 mod context;
+mod machine;
 mod output;
+mod version;
 
 use clap::Parser as _;
 use std::process::ExitCode;
@@ -20,6 +22,10 @@ fn main() -> ExitCode {
         Ok(status) => status.into(),
         Err(e) => {
             console.clear();
+            if let Some(assay_core::error::Error::Cancelled) = e.downcast_ref() {
+                console.error("interrupted: no half-written file is left; run the same command again");
+                return ExitCode::from(2);
+            }
             // A reader that went away (`assay score ... | head`) is not worth a message.
             if !output::is_closed_pipe(&e) {
                 console.error(&output::with_causes(&e));

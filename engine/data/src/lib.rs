@@ -13,6 +13,7 @@ pub mod layout;
 pub mod limits;
 pub mod prepare;
 pub mod scan;
+pub mod survey;
 
 pub use decode::Cloud;
 pub use error::DataError;
@@ -20,6 +21,7 @@ pub use grid::{Frame, Grid, Mask};
 pub use layout::{Dataset, Layout};
 pub use limits::Limits;
 pub use scan::{Modality, Scan, ScanFiles, Sensor, SensorKind, Unit, load};
+pub use survey::Survey;
 
 #[cfg(test)]
 pub(crate) mod shared_scans;

@@ -15,6 +15,12 @@ use std::path::PathBuf;
 
 /// Make a small synthetic category, fit the default recipe on it, evaluate it and write a page with pictures.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  assay demo                                      the page is assay-demo/report/index.html
+  assay demo --out trial --seed 7                 other parts, in a folder of that name
+  assay score trial/model.assay trial/moulded_part/test/hole
+                                                  its model on its scans")]
 pub(crate) struct Args {
     /// The folder for scans, model and page.
     #[arg(long, default_value = "assay-demo", value_name = "DIR")]

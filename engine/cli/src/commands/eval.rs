@@ -15,6 +15,13 @@ use std::path::{Path, PathBuf};
 
 /// Score a data set's test scans and print the official figures.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  assay eval part.assay --data cable_gland        the figures as a table
+  assay eval part.assay --data cable_gland --report page
+                                                  with a page of pictures, page/index.html
+  assay eval part.assay --data cable_gland --json --maps maps
+                                                  for scripts, and for `assay metrics`")]
 pub(crate) struct Args {
     /// The model.
     pub(crate) model: PathBuf,
@@ -30,7 +37,7 @@ pub(crate) struct Args {
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Layout of the data set, where looking is not enough: mvtec3d, mvtec or plain.
+    /// Layout of the data set, where looking is not enough: mvtec3d, mvtecad or plain.
     #[arg(long, value_name = "L")]
     pub(crate) layout: Option<Layout>,
     /// Refuse other plugins or another runtime than the model was fitted with.

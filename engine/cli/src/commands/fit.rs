@@ -15,6 +15,14 @@ use std::time::Instant;
 
 /// Fit a recipe on good scans and write a model.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  assay fit station.toml --data scans -o part.assay
+                                                  a folder of good scans, or a data set in MVTec layout
+  assay fit station.toml --data scans -o part.assay --threads 2
+                                                  leave cores to others; the model is the same
+  assay fit station.toml --data scans -o b.assay --seed 2
+                                                  how much depends on chance")]
 pub(crate) struct Args {
     /// The station's recipe.
     pub(crate) recipe: PathBuf,
@@ -27,7 +35,7 @@ pub(crate) struct Args {
     /// Seed of everything random; overrides the recipe's.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// Layout of the data set, where looking is not enough: mvtec3d, mvtec or plain.
+    /// Layout of the data set, where looking is not enough: mvtec3d, mvtecad or plain.
     #[arg(long, value_name = "L")]
     pub(crate) layout: Option<Layout>,
     /// Leave the ONNX files out of the model: they are then looked for in the model's folder, by the recipe's names.

@@ -52,11 +52,11 @@ pub(crate) fn run(command: Command, console: &Console) -> Result<Status> {
         Command::Metrics(args) => metrics::run(&args, console),
         Command::Bench(args) => bench::run(&args, console),
         Command::Demo(args) => demo::run(&args, console),
-        Command::Doctor(args) => doctor::run(&args, console),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Plugin(args) => plugin::run(&args, console),
         Command::Recipe(args) => recipe::run(&args, console),
         Command::Schema(args) => schema::run(&args, console),
-        Command::Completions(args) => completions::run(&args, console),
-        Command::Man(args) => man::run(&args, console),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }

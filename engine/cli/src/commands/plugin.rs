@@ -11,6 +11,11 @@ use assay_core::plugin::{MethodInfo, PortInfo, Registry};
 
 /// Show the methods that plugins offer.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  assay plugin list                               every method at hand, and where it comes from
+  assay plugin info patchcore                     its ports, parameters, paper and deviations
+  assay plugin info patchcore --json              the same for scripts")]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,

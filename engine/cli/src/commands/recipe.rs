@@ -21,6 +21,11 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Check a recipe against the plugins at hand and show its steps in the order they run.
+    #[command(after_long_help = "\
+Examples:
+  assay recipe check station.toml                 what it does, or what is wrong and in which line
+  assay recipe check station.toml --plugin-path plugins
+                                                  with methods of your own")]
     Check {
         /// The recipe.
         recipe: PathBuf,

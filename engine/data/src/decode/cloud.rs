@@ -7,7 +7,7 @@ use ndarray::Array2;
 use ply_rs_bw::parser::{ParseError, Parser, Reader};
 use ply_rs_bw::ply::{ElementDef, Encoding, PropertyAccess, PropertyAccessResult, PropertyType, ScalarType};
 
-use super::bytes_of;
+use super::{Look, bytes_of};
 use crate::{DataError, Limits};
 
 /// Unorganised points in metres.
@@ -45,7 +45,7 @@ impl Cloud {
 /// [`DataError::Unsupported`] when there are no vertices with x, y and z.
 pub fn points(path: &Path, metres: f64, limits: &Limits) -> Result<Cloud, DataError> {
     let bytes = bytes_of(path, limits)?;
-    if !bytes.starts_with(b"ply") {
+    if !is_ply(&bytes) {
         return Err(DataError::UnknownFormat { path: path.to_path_buf(), expected: "a PLY cloud" });
     }
     let malformed = |e: ParseError| DataError::malformed(path, e);
@@ -75,6 +75,22 @@ pub fn points(path: &Path, metres: f64, limits: &Limits) -> Result<Cloud, DataEr
         }
     }
     Err(DataError::unsupported(path, "the PLY has no element `vertex`; it holds no points"))
+}
+
+/// Whether the bytes start as a PLY does.
+pub(super) fn is_ply(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"ply")
+}
+
+/// How many points the header promises.
+pub(super) fn header(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Look, DataError> {
+    let parser = Parser::<Vertex>::new();
+    let header = parser
+        .read_header(&mut Reader::new(Cursor::new(bytes)))
+        .map_err(|e| DataError::malformed(path, e))?;
+    let points = header.elements.get("vertex").map_or(0, |vertex| vertex.count as u64);
+    limits.check_points(path, points)?;
+    Ok(Look::Cloud { points })
 }
 
 fn check_coordinates(path: &Path, vertex: &ElementDef) -> Result<(), DataError> {

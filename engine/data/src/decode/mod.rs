@@ -5,6 +5,7 @@
 
 mod cloud;
 mod image;
+mod look;
 mod map;
 mod mask;
 mod tiff;
@@ -16,6 +17,7 @@ use std::path::Path;
 
 pub use self::cloud::{Cloud, points};
 pub use self::image::{gray, image, write_png_rgb};
+pub use self::look::{Look, look};
 pub use self::map::{map, write_map};
 pub use self::mask::mask;
 pub use self::xyz::{depth, xyz};

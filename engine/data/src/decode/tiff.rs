@@ -6,8 +6,9 @@ use std::path::Path;
 use ndarray::Array3;
 use tiff::TiffError;
 use tiff::decoder::{ChunkType, Decoder, DecodingResult};
-use tiff::tags::Tag;
+use tiff::tags::{SampleFormat, Tag};
 
+use super::Look;
 use crate::{DataError, Limits};
 
 /// `PhotometricInterpretation` of images whose zero is white: the decoder would invert them.
@@ -29,6 +30,18 @@ pub(super) struct Raster {
 /// Whether the bytes start as a TIFF or BigTIFF does.
 pub(super) fn is_tiff(bytes: &[u8]) -> bool {
     matches!(bytes.get(..4), Some(b"II*\0" | b"MM\0*" | b"II+\0" | b"MM\0+"))
+}
+
+/// What the first image holds, by its header.
+pub(super) fn header(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Look, DataError> {
+    let failed = |e: TiffError| DataError::malformed(path, e);
+    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(failed)?;
+    let (columns, rows) = decoder.dimensions().map_err(failed)?;
+    let size = limits.check_size(path, columns, rows)?;
+    let colour = decoder.colortype().map_err(failed)?;
+    let format = decoder.find_tag_unsigned_vec::<u16>(Tag::SampleFormat).map_err(failed)?;
+    let float = format.is_some_and(|f| f.first() == Some(&SampleFormat::IEEEFP.to_u16()));
+    Ok(Look::Raster { size, channels: colour.num_samples().into(), float, bits: colour.bit_depth() })
 }
 
 /// Decodes the first image; it must have `channels` samples a pixel. `expected` completes "not ..." for files

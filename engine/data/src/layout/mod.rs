@@ -2,7 +2,7 @@
 
 mod folder;
 mod maps;
-mod natural;
+pub(crate) mod natural;
 mod paths;
 pub(crate) mod pattern;
 
@@ -179,7 +179,7 @@ fn require_folder(path: &Path, why: &str) -> Result<(), DataError> {
 }
 
 /// The names of the folders in a folder, in natural order.
-fn folders_in(parent: &Path) -> Result<Vec<String>, DataError> {
+pub(crate) fn folders_in(parent: &Path) -> Result<Vec<String>, DataError> {
     let mut names = names_in(parent)?;
     names.retain(|name| parent.join(name).is_dir());
     names.sort_by(|a, b| natural(a, b));

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 /// Compares so that `part2` comes before `part10`. A total order: names that only differ in leading zeros fall
 /// back to byte order.
-pub(super) fn natural(a: &str, b: &str) -> Ordering {
+pub(crate) fn natural(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (a.as_bytes(), b.as_bytes());
     while let (Some(&x), Some(&y)) = (left.first(), right.first()) {
         let order = if x.is_ascii_digit() && y.is_ascii_digit() {
