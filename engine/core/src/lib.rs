@@ -14,6 +14,7 @@ pub mod prepare;
 pub mod recipe;
 pub mod report;
 pub mod result;
+pub mod station;
 pub mod steps;
 pub mod store;
 pub mod value;
