@@ -16,6 +16,7 @@ pub mod recipe;
 pub mod report;
 pub mod result;
 pub mod scale;
+pub mod station;
 pub mod steps;
 pub mod store;
 pub mod threshold;

@@ -76,6 +76,35 @@ impl Drop for Temporary {
     }
 }
 
+/// Removes the temporary files that killed processes left in `folder`; to be called while nothing is written there.
+/// A folder that is not there holds none.
+///
+/// # Errors
+/// [`DataError::Read`], [`DataError::Write`].
+pub fn remove_leftovers(folder: &Path) -> Result<(), DataError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(DataError::read(folder)(e)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(DataError::read(folder))?;
+        if entry.file_name().to_str().is_some_and(is_temporary) {
+            let path = entry.path();
+            fs::remove_file(&path).map_err(|source| DataError::Write { path, source })?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name is `.<name>.<process>-<count>.tmp`.
+fn is_temporary(name: &str) -> bool {
+    let middle = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp"));
+    let numbers = middle.and_then(|middle| middle.rsplit_once('.')?.1.split_once('-'));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    numbers.is_some_and(|(process, count)| digits(process) && digits(count))
+}
+
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -83,8 +112,11 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Makes the rename itself durable. Only Unix opens folders for that.
-fn sync_folder(folder: &Path) -> io::Result<()> {
+/// Makes new and renamed files of a folder durable under their names. Only Unix opens folders for that.
+///
+/// # Errors
+/// The operating system's.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
@@ -123,6 +155,21 @@ mod tests {
         assert!(error.to_string().contains("model.assay") && error.to_string().contains("disk full"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(names(folder.path()), ["model.assay"]);
+    }
+
+    #[test]
+    fn what_killed_writers_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.b.tiff");
+        let (temporary, _) = Temporary::beside(&path).unwrap();
+        std::mem::forget(temporary);
+        for kept in [".hidden", "x.1-2.tmp", ".x.tmp", ".x.1-.tmp", "a.b.tiff"] {
+            fs::write(folder.path().join(kept), "").unwrap();
+        }
+        assert_eq!(names(folder.path()).len(), 6);
+        remove_leftovers(folder.path()).unwrap();
+        assert_eq!(names(folder.path()), [".hidden", ".x.1-.tmp", ".x.tmp", "a.b.tiff", "x.1-2.tmp"]);
+        remove_leftovers(&folder.path().join("absent")).unwrap();
     }
 
     #[test]

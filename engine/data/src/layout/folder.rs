@@ -1,11 +1,20 @@
 //! The scans of one folder: files of all sensors, joined by their id.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::natural::natural;
 use super::pattern::{Match, Pattern};
 use crate::{DataError, ScanFiles, Sensor};
+
+/// A scan as its folder holds it at one moment, complete or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresentScan {
+    /// The id that the files share.
+    pub id: String,
+    /// Each sensor and its files: none where it is still missing, several where the pattern is ambiguous.
+    pub files: Vec<(String, Vec<PathBuf>)>,
+}
 
 /// Sensors with their checked patterns.
 pub(super) struct Patterns<'a>(Vec<(&'a Sensor, Pattern)>);
@@ -32,37 +41,68 @@ impl<'a> Patterns<'a> {
     /// # Errors
     /// [`DataError::Read`], [`DataError::MissingFile`], [`DataError::Ambiguous`].
     pub(super) fn scans(&self, folder: &Path, prefix: &str) -> Result<Vec<ScanFiles>, DataError> {
-        let mut scans: BTreeMap<String, Vec<Option<PathBuf>>> = BTreeMap::new();
-        for (k, matches) in self.matches(folder)?.into_iter().enumerate() {
-            for Match { id, path } in matches {
-                let files = scans.entry(id.clone()).or_insert_with(|| vec![None; self.0.len()]);
-                if let Some(first) = files[k].replace(path.clone()) {
-                    let sensor = self.0[k].0.name.clone();
-                    return Err(DataError::Ambiguous { id, sensor, first, second: path });
+        let scans = self.present(folder, &|_| false)?;
+        scans.into_iter().map(|scan| self.joined(folder, prefix, scan)).collect()
+    }
+
+    /// The one scan that `file` belongs to. Its other files are looked for by name: the folder is not listed.
+    ///
+    /// # Errors
+    /// [`DataError::NoScans`] when `file` matches no pattern, [`DataError::MissingFile`] for the other sensors,
+    /// [`DataError::Ambiguous`], [`DataError::Read`].
+    pub(super) fn scan_of(&self, file: &Path) -> Result<ScanFiles, DataError> {
+        let Some((folder, id)) = self.split(file) else {
+            return Err(self.no_scans(file));
+        };
+        let mut files = Vec::with_capacity(self.0.len());
+        for (k, (sensor, pattern)) in self.0.iter().enumerate() {
+            let mut found = pattern.files_of(&folder, &id)?;
+            found.retain(|path| self.owns(k, &folder, path));
+            files.push((sensor.name.clone(), found));
+        }
+        self.joined(&folder, "", PresentScan { id, files })
+    }
+
+    /// The folder of scans and the id that the most specific pattern reads from a file's path.
+    pub(super) fn split(&self, file: &Path) -> Option<(PathBuf, String)> {
+        let splits =
+            self.0.iter().filter_map(|(_, pattern)| Some((pattern.specificity(), pattern.split(file)?)));
+        splits.max_by_key(|(specificity, _)| *specificity).map(|(_, split)| split)
+    }
+
+    /// The scans under `folder` as they are at this moment, but for those whose id `skip` knows, in natural order.
+    ///
+    /// # Errors
+    /// [`DataError::Read`].
+    pub(super) fn present(
+        &self,
+        folder: &Path,
+        skip: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<PresentScan>, DataError> {
+        let mut scans: BTreeMap<String, Vec<Vec<PathBuf>>> = BTreeMap::new();
+        for (k, (_, pattern)) in self.0.iter().enumerate() {
+            for Match { id, path } in pattern.find(folder, skip)? {
+                if self.owns(k, folder, &path) {
+                    scans.entry(id).or_insert_with(|| vec![Vec::new(); self.0.len()])[k].push(path);
                 }
             }
         }
+        for found in scans.values_mut().flatten() {
+            found.sort();
+        }
         let mut scans: Vec<_> = scans.into_iter().collect();
         scans.sort_by(|(a, _), (b, _)| natural(a, b));
-        scans.into_iter().map(|(id, files)| self.joined(folder, prefix, &id, files)).collect()
+        let sensors = || self.0.iter().map(|(sensor, _)| sensor.name.clone());
+        let present =
+            |(id, files): (String, Vec<_>)| PresentScan { id, files: sensors().zip(files).collect() };
+        Ok(scans.into_iter().map(present).collect())
     }
 
-    /// The one scan that `file` belongs to.
-    ///
-    /// # Errors
-    /// [`DataError::NoScans`] when `file` matches no pattern, [`DataError::MissingFile`] for the other sensors.
-    pub(super) fn scan_of(&self, file: &Path) -> Result<ScanFiles, DataError> {
-        let split = self
-            .0
-            .iter()
-            .filter_map(|(_, pattern)| pattern.split(file).map(|split| (pattern.specificity(), split)))
-            .max_by_key(|(specificity, _)| *specificity);
-        let Some((_, (folder, id))) = split else {
-            return Err(self.no_scans(file));
-        };
-        let mut files = self.matches(&folder)?;
-        let files = files.iter_mut().map(|m| m.drain(..).find(|m| m.id == id).map(|m| m.path)).collect();
-        self.joined(&folder, "", &id, files)
+    /// Whether no more specific pattern than the `k`-th matches `path` under `folder`.
+    fn owns(&self, k: usize, folder: &Path, path: &Path) -> bool {
+        let own = self.0[k].1.specificity();
+        let others = self.0.iter().map(|(_, pattern)| pattern).filter(|p| p.specificity() > own);
+        !others.into_iter().any(|p| p.split(path).is_some_and(|(found, _)| found == folder))
     }
 
     pub(super) fn no_scans(&self, folder: &Path) -> DataError {
@@ -70,42 +110,21 @@ impl<'a> Patterns<'a> {
         DataError::NoScans { path: folder.to_path_buf(), patterns: patterns.join(", ") }
     }
 
-    /// Each sensor's own matches, sorted by path.
-    fn matches(&self, folder: &Path) -> Result<Vec<Vec<Match>>, DataError> {
-        let mut all = Vec::with_capacity(self.0.len());
-        let mut owner: HashMap<PathBuf, usize> = HashMap::new();
-        for (_, pattern) in &self.0 {
-            let mut matches = pattern.find(folder)?;
-            matches.sort_by(|a, b| a.path.cmp(&b.path));
-            for m in &matches {
-                let best = owner.entry(m.path.clone()).or_default();
-                *best = pattern.specificity().max(*best);
+    /// A scan with one file of every sensor.
+    fn joined(&self, folder: &Path, prefix: &str, scan: PresentScan) -> Result<ScanFiles, DataError> {
+        let id = format!("{prefix}{}", scan.id);
+        let mut files = Vec::with_capacity(self.0.len());
+        for ((sensor, mut found), (_, pattern)) in scan.files.into_iter().zip(&self.0) {
+            if let [first, second, ..] = &found[..] {
+                let (first, second) = (first.clone(), second.clone());
+                return Err(DataError::Ambiguous { id, sensor, first, second });
             }
-            all.push(matches);
+            let Some(path) = found.pop() else {
+                let path = pattern.expected(folder, &scan.id);
+                return Err(DataError::MissingFile { id, sensor, path });
+            };
+            files.push((sensor, path));
         }
-        for ((_, pattern), matches) in self.0.iter().zip(&mut all) {
-            matches.retain(|m| owner.get(&m.path) == Some(&pattern.specificity()));
-        }
-        Ok(all)
-    }
-
-    fn joined(
-        &self,
-        folder: &Path,
-        prefix: &str,
-        id: &str,
-        files: Vec<Option<PathBuf>>,
-    ) -> Result<ScanFiles, DataError> {
-        let name = format!("{prefix}{id}");
-        let files = self.0.iter().zip(files).map(|((sensor, pattern), file)| match file {
-            Some(path) => Ok((sensor.name.clone(), path)),
-            None => Err(DataError::MissingFile {
-                id: name.clone(),
-                sensor: sensor.name.clone(),
-                path: pattern.expected(folder, id),
-            }),
-        });
-        let files = files.collect::<Result<_, _>>()?;
-        Ok(ScanFiles { id: name, files, defect: None, mask: None })
+        Ok(ScanFiles { id, files, defect: None, mask: None })
     }
 }

@@ -13,9 +13,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use self::folder::Patterns;
+pub use self::folder::PresentScan;
 pub use self::maps::{MapPair, ObjectMaps, maps_with_masks};
 use self::natural::natural;
-pub use self::paths::scans_under;
+pub use self::paths::{id_of, scan_of, scans_present, scans_under};
 use self::pattern::names_in;
 use crate::{DataError, ScanFiles, Sensor};
 

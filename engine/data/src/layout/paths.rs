@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::folder::Patterns;
+use super::folder::{Patterns, PresentScan};
 use super::{Dataset, Layout, folders_in};
 use crate::{DataError, ScanFiles, Sensor};
 
@@ -36,4 +36,36 @@ pub fn scans_under(path: &Path, sensors: &[Sensor]) -> Result<Vec<ScanFiles>, Da
         scans.extend(patterns.scans(&path.join(&name), &format!("{name}/"))?);
     }
     if scans.is_empty() { Err(patterns.no_scans(path)) } else { Ok(scans) }
+}
+
+/// The one scan that a file of any sensor belongs to; its id is the file's own. The folder is not listed unless an
+/// extension is free and spelled unusually, so the time does not grow with the scans beside it.
+///
+/// # Errors
+/// [`DataError::NoScans`] when no pattern matches, [`DataError::MissingFile`], [`DataError::Ambiguous`],
+/// [`DataError::Read`].
+pub fn scan_of(file: &Path, sensors: &[Sensor]) -> Result<ScanFiles, DataError> {
+    Patterns::of(sensors)?.scan_of(file)
+}
+
+/// The id that the sensors' patterns read from a file's path, whether the file is there or not.
+///
+/// # Errors
+/// [`DataError::BadSensor`] for a bad pattern.
+pub fn id_of(file: &Path, sensors: &[Sensor]) -> Result<Option<String>, DataError> {
+    Ok(Patterns::of(sensors)?.split(file).map(|(_, id)| id))
+}
+
+/// The scans in a folder of scans as they are at this moment, complete or not, in natural order of their ids;
+/// those whose id `skip` knows are left out, and cost no more than the listing of their names.
+///
+/// # Errors
+/// [`DataError::NoFolder`] where `folder` is not there (any more), [`DataError::Read`], [`DataError::BadSensor`].
+pub fn scans_present(
+    folder: &Path,
+    sensors: &[Sensor],
+    skip: &dyn Fn(&str) -> bool,
+) -> Result<Vec<PresentScan>, DataError> {
+    super::require_folder(folder, "scans are to appear in it")?;
+    Patterns::of(sensors)?.present(folder, skip)
 }

@@ -65,24 +65,43 @@ impl Pattern {
         self.prefix.len() + self.suffix.len() + self.tail.as_os_str().len() + free
     }
 
-    /// All files under `folder` that match, in no particular order. A folder that is not there holds none.
+    /// All files under `folder` that match, in no particular order, but for those whose id `skip` knows: of them
+    /// nothing but the name is read. A folder that is not there holds none.
     ///
     /// # Errors
     /// [`DataError::Read`].
-    pub(super) fn find(&self, folder: &Path) -> Result<Vec<Match>, DataError> {
+    pub(super) fn find(&self, folder: &Path, skip: &dyn Fn(&str) -> bool) -> Result<Vec<Match>, DataError> {
         let mut found = Vec::new();
         let parent = folder.join(&self.head);
         for name in names_in(&parent)? {
             if self.tail.as_os_str().is_empty() {
-                let id = self.id_of_file(&name).map(str::to_owned);
+                let id = self.id_of_file(&name).filter(|id| !skip(id)).map(str::to_owned);
                 found.extend(id.map(|id| Match { id, path: parent.join(&name) }));
-            } else if let Some(id) = self.strip(&name) {
+            } else if let Some(id) = self.strip(&name).filter(|id| !skip(id)) {
                 for path in self.tails(&parent.join(&name))? {
                     found.push(Match { id: id.into(), path });
                 }
             }
         }
         found.retain(|m| m.path.is_file());
+        Ok(found)
+    }
+
+    /// The files of `id` under `folder` that are there. Free extensions are tried in lower case before the folder
+    /// is listed for other spellings.
+    ///
+    /// # Errors
+    /// [`DataError::Read`].
+    pub(super) fn files_of(&self, folder: &Path, id: &str) -> Result<Vec<PathBuf>, DataError> {
+        let mut path = folder.join(&self.head).join(format!("{}{id}{}", self.prefix, self.suffix));
+        if !self.tail.as_os_str().is_empty() {
+            path.push(&self.tail);
+        }
+        let mut found: Vec<PathBuf> = self.with_extensions(&path).filter(|p| p.is_file()).collect();
+        if found.is_empty() && !self.extensions.is_empty() {
+            let others = self.find(folder, &|other| other != id)?;
+            found = others.into_iter().map(|m| m.path).collect();
+        }
         Ok(found)
     }
 
@@ -216,7 +235,7 @@ mod tests {
             touch(&folder.path().join("other.txt"));
             touch(&folder.path().join(".hidden.png"));
             let pattern = pattern(text).unwrap();
-            let found = pattern.find(folder.path()).unwrap();
+            let found = pattern.find(folder.path(), &|_| false).unwrap();
             assert_eq!(found.iter().map(|m| (m.id.as_str(), &m.path)).collect::<Vec<_>>(), [("x 1", &path)]);
             assert_eq!(pattern.split(&path), Some((folder.path().to_path_buf(), "x 1".into())), "{text}");
         }
@@ -224,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_missing_folder_holds_no_files() {
-        assert!(pattern("rgb/{id}.png").unwrap().find(Path::new("absent")).unwrap().is_empty());
+        assert!(pattern("rgb/{id}.png").unwrap().find(Path::new("absent"), &|_| false).unwrap().is_empty());
     }
 
     #[test]

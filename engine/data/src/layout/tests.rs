@@ -133,6 +133,32 @@ fn a_path_means_a_scan_a_folder_of_scans_or_a_data_set() {
 }
 
 #[test]
+fn a_file_finds_its_scan_however_the_extension_is_spelled() {
+    let root = tree(&["a.png", "a_h.tif", "b.PNG", "b_h.TIFF", "c.png", "c.jpg", "c_h.tif", "d_h.tif"]);
+    let sensors = [sensor("colour", "{id}.*"), sensor("height", "{id}_h.*")];
+    let scan = |file: &str| scan_of(&root.path().join(file), &sensors);
+    for (file, id, other) in [("a.png", "a", "a_h.tif"), ("b_h.TIFF", "b", "b_h.TIFF")] {
+        let scan = scan(file).unwrap();
+        assert_eq!((scan.id.as_str(), &scan.files[1].1), (id, &root.path().join(other)));
+    }
+    assert!(matches!(scan("c_h.tif"), Err(DataError::Ambiguous { .. })));
+    assert!(matches!(scan("d_h.tif"), Err(DataError::MissingFile { id, .. }) if id == "d"));
+    assert_eq!(id_of(Path::new("absent/e_h.tif"), &sensors[1..]).unwrap().as_deref(), Some("e"));
+    assert_eq!(id_of(Path::new("e.ply"), &sensors).unwrap(), None);
+}
+
+#[test]
+fn scans_that_are_not_complete_are_present_too() {
+    let root = tree(&["rgb/10.png", "rgb/9.png", "xyz/9.tiff", "xyz/11.tiff", "rgb/8.png"]);
+    let present = scans_present(root.path(), &both(), &|id| id == "8").unwrap();
+    let counts: Vec<_> =
+        present.iter().map(|s| (s.id.as_str(), s.files[0].1.len(), s.files[1].1.len())).collect();
+    assert_eq!(counts, [("9", 1, 1), ("10", 1, 0), ("11", 0, 1)]);
+    let absent = scans_present(&root.path().join("absent"), &both(), &|_| false);
+    assert!(matches!(absent, Err(DataError::NoFolder { .. })));
+}
+
+#[test]
 fn maps_pair_with_masks_from_either_folder_level() {
     let data = tree(
         &MVTEC3D

@@ -1,0 +1,45 @@
+//! A station at work: a model stays loaded, scans come one by one, and each gets its line of results.
+//!
+//! [`request`] reads scans from lines of text; [`arrivals`] finds those that are complete in a folder, [`journal`]
+//! remembers which are done, and [`watch`] joins the two.
+
+pub mod arrivals;
+pub mod journal;
+pub mod request;
+pub mod watch;
+
+use crate::error::{Error, Result};
+use crate::inspect::Inspector;
+use crate::report::{one_line, write_map, write_picture};
+use crate::result::ResultLine;
+use assay_data::ScanFiles;
+use std::path::PathBuf;
+
+/// The folders that maps and pictures of inspected scans are written to, where they are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Outputs {
+    /// Anomaly maps, `<id>.tiff`.
+    pub maps: Option<PathBuf>,
+    /// Pictures, `<id>.png`.
+    pub pictures: Option<PathBuf>,
+}
+
+/// Inspects a scan, writes its map and picture, and returns its line. A scan that cannot be inspected has an
+/// `invalid` line.
+///
+/// # Errors
+/// Where a map or picture cannot be written, and [`Error::Cancelled`].
+pub fn answer(inspector: &Inspector, files: &ScanFiles, outputs: &Outputs) -> Result<ResultLine> {
+    let inspection = match inspector.inspect(files) {
+        Ok(inspection) => inspection,
+        Err(Error::Cancelled) => return Err(Error::Cancelled),
+        Err(e) => return Ok(ResultLine::invalid(inspector, &files.id, one_line(&e))),
+    };
+    if let Some(folder) = &outputs.maps {
+        write_map(folder, &inspection)?;
+    }
+    if let Some(folder) = &outputs.pictures {
+        write_picture(folder, inspector, &inspection, None)?;
+    }
+    Ok(ResultLine::of(inspector, &inspection))
+}
