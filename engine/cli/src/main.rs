@@ -8,6 +8,7 @@ mod args;
 mod commands;
 mod console;
 mod context;
+mod interrupt;
 mod output;
 
 use clap::Parser as _;

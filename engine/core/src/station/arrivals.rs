@@ -78,12 +78,7 @@ impl Arrivals {
     /// Scans of these sensors in `folder`. A scan is ready when two looks at least `settle` apart see every sensor's
     /// file with the same size, not zero, and the same time of change; it is overdue when it has been there for
     /// `overdue_after` without becoming ready.
-    pub fn new(
-        folder: &Path,
-        sensors: &[Sensor],
-        settle: Duration,
-        overdue_after: Option<Duration>,
-    ) -> Self {
+    pub fn new(folder: &Path, sensors: &[Sensor], settle: Duration, overdue_after: Option<Duration>) -> Self {
         let (folder, sensors) = (folder.to_path_buf(), sensors.to_vec());
         Self { folder, sensors, settle, overdue_after, waiting: HashMap::new() }
     }
@@ -157,7 +152,8 @@ fn state_of(scan: &PresentScan) -> State {
 
 /// The files of a complete scan.
 fn files_of(scan: PresentScan) -> ScanFiles {
-    let files = scan.files.into_iter().filter_map(|(sensor, files)| Some((sensor, files.into_iter().next()?)));
+    let files =
+        scan.files.into_iter().filter_map(|(sensor, files)| Some((sensor, files.into_iter().next()?)));
     ScanFiles { id: scan.id, files: files.collect(), defect: None, mask: None }
 }
 
@@ -201,7 +197,8 @@ mod tests {
 
         /// Ids that are ready and those overdue, `ms` after the start.
         fn look(&mut self, ms: u64) -> (Vec<String>, Vec<String>) {
-            let look = self.arrivals.look(self.start + Duration::from_millis(ms), &|id| id == "done").unwrap();
+            let look =
+                self.arrivals.look(self.start + Duration::from_millis(ms), &|id| id == "done").unwrap();
             (look.ready.into_iter().map(|a| a.files.id).collect(), look.overdue)
         }
     }

@@ -73,7 +73,9 @@ impl Journal {
             if !line.ended {
                 self.file.set_len(self.length).and_then(|()| self.file.sync_all()).map_err(failed)?;
                 let place = path.display();
-                self.notes.push(format!("{place}: the last line was cut short and is removed; its scan is scored again"));
+                self.notes.push(format!(
+                    "{place}: the last line was cut short and is removed; its scan is scored again"
+                ));
                 break;
             }
             number += 1;
@@ -92,7 +94,9 @@ impl Journal {
                 n => format!(" (and {n} more)"),
             };
             let place = path.display();
-            self.notes.push(format!("{place}:{first}{others}: not a line of results; it is kept, its scan may be scored again"));
+            self.notes.push(format!(
+                "{place}:{first}{others}: not a line of results; it is kept, its scan may be scored again"
+            ));
         }
         Ok(())
     }

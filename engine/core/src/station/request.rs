@@ -157,7 +157,12 @@ mod tests {
 
     fn sensors() -> [Sensor; 2] {
         [("colour", "rgb/{id}.png", SensorKind::Rgb), ("height", "{id}_xyz.tiff", SensorKind::Xyz)].map(
-            |(name, pattern, kind)| Sensor { name: name.into(), pattern: pattern.into(), kind, unit: Unit::M },
+            |(name, pattern, kind)| Sensor {
+                name: name.into(),
+                pattern: pattern.into(),
+                kind,
+                unit: Unit::M,
+            },
         )
     }
 

@@ -54,8 +54,11 @@ pub fn watch<P: Program>(
     let mut next_look = Instant::now();
     let mut trouble = String::new();
     loop {
-        let idle =
-            if queue.is_empty() { next_look.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+        let idle = if queue.is_empty() {
+            next_look.saturating_duration_since(Instant::now())
+        } else {
+            Duration::ZERO
+        };
         if program.wait(idle) {
             return Ok(());
         }
