@@ -8,6 +8,7 @@ mod args;
 mod commands;
 mod console;
 mod context;
+mod interrupt;
 mod machine;
 mod output;
 mod version;

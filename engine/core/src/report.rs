@@ -3,9 +3,10 @@
 use crate::error::{Error, Result};
 use crate::evaluate::Figures;
 use crate::inspect::{Inspection, Inspector, Verdict};
+use crate::result::ResultLine;
 use crate::value::Data;
 use assay_data::{Limits, Mask, ScanFiles, atomic, decode};
-use assay_report::{Metrics, Page, Picture, ScanCard, height_picture, html, overlay};
+use assay_report::{Caption, Metrics, Page, Picture, ScanCard, captioned, height_picture, html, overlay};
 use ndarray::{Array3, Axis};
 use std::io::Write as _;
 use std::path::{Component, Path, PathBuf};
@@ -39,7 +40,8 @@ pub fn write_map(folder: &Path, inspection: &Inspection) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Writes the map over the scan to `folder/<id>.png`, with the outline of the ground truth where it is given.
+/// Writes the map over the scan to `folder/<id>.png`: verdict, score and threshold above it, regions outlined, the
+/// scale with the threshold beside it, and the outline of the ground truth where it is given.
 ///
 /// # Errors
 /// Where the file cannot be written.
@@ -50,9 +52,29 @@ pub fn write_picture(
     truth: Option<&Mask>,
 ) -> Result<PathBuf> {
     let path = place(folder, &inspection.id, "png")?;
-    let picture = draw(inspector, inspection, truth)?;
+    let line = ResultLine::of(inspector, inspection);
+    let caption = Caption {
+        id: line.id,
+        verdict: drawn_verdict(line.verdict),
+        score: inspection.score,
+        threshold: line.threshold,
+        review_threshold: line.review_threshold,
+        regions: line.regions.len(),
+        pixel_threshold: line.pixel_threshold,
+        truth: truth.is_some(),
+    };
+    let picture = captioned(&draw(inspector, inspection, truth)?, &caption);
     decode::write_png_rgb(&path, &picture)?;
     Ok(path)
+}
+
+fn drawn_verdict(verdict: Verdict) -> assay_report::Verdict {
+    match verdict {
+        Verdict::Ok => assay_report::Verdict::Ok,
+        Verdict::Review => assay_report::Verdict::Review,
+        Verdict::Ng => assay_report::Verdict::Ng,
+        Verdict::Invalid => assay_report::Verdict::Invalid,
+    }
 }
 
 fn failed(e: impl std::fmt::Display) -> Error {
@@ -141,12 +163,7 @@ impl Report {
         match result {
             Err(e) => card.note = Some(one_line(e)),
             Ok(inspection) => {
-                card.verdict = match inspection.verdict {
-                    Verdict::Ok => assay_report::Verdict::Ok,
-                    Verdict::Review => assay_report::Verdict::Review,
-                    Verdict::Ng => assay_report::Verdict::Ng,
-                    Verdict::Invalid => assay_report::Verdict::Invalid,
-                };
+                card.verdict = drawn_verdict(inspection.verdict);
                 card.score = Some(inspection.score);
                 card.per_step.clone_from(&inspection.steps);
                 card.ms = inspection.total.as_secs_f64() * 1e3;

@@ -3,6 +3,7 @@
 //! Pictures are `[rows, columns, 3]` arrays of 8-bit sRGB; encoding them is the caller's. [`html`] refers to them by
 //! relative paths and needs neither scripts nor a network.
 
+mod caption;
 mod colour;
 mod error;
 mod font;
@@ -14,6 +15,7 @@ mod overlay;
 mod scale;
 mod strip;
 
+pub use caption::{Caption, captioned};
 pub use colour::{ColourMap, Rgb};
 pub use error::ReportError;
 pub use height::height_picture;

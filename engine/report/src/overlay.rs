@@ -8,7 +8,7 @@ use crate::outline;
 use crate::scale::{Canvas, Scale, THRESHOLD};
 
 /// Colour of the ground truth's outline.
-const TRUTH: Rgb = [64, 224, 255];
+pub(crate) const TRUTH: Rgb = [64, 224, 255];
 /// Brightness left to the scan under the map.
 const DIMMED: f32 = 0.62;
 /// Opacity of the map just above `low` and at `high`.

@@ -7,8 +7,9 @@ use crate::error::ReportError;
 use crate::font;
 use crate::number::number;
 
-const PAPER: Rgb = [22, 24, 28];
-const INK: Rgb = [214, 218, 224];
+/// Colour behind and of the words.
+pub(crate) const PAPER: Rgb = [22, 24, 28];
+pub(crate) const INK: Rgb = [214, 218, 224];
 /// Colour of the threshold on the bar and of the regions it outlines.
 pub(crate) const THRESHOLD: Rgb = [255, 255, 255];
 
@@ -40,6 +41,11 @@ impl Scale {
     }
 }
 
+/// Magnification of the font beside a picture of so many rows: figures of about a thirtieth of its height.
+pub(crate) fn zoom(rows: usize) -> usize {
+    (rows / 250).max(1)
+}
+
 /// A picture with room for the bar at its right.
 pub(crate) struct Canvas {
     pub(crate) picture: Array3<u8>,
@@ -50,8 +56,7 @@ pub(crate) struct Canvas {
 impl Canvas {
     /// Room for a picture of `rows` x `columns` and the bar of `scale`.
     pub(crate) fn new((rows, columns): (usize, usize), scale: &Scale) -> Self {
-        // Figures of about a thirtieth of the height.
-        let zoom = (rows / 220).max(1);
+        let zoom = zoom(rows);
         let text = labels(scale).iter().map(|label| font::width(label, zoom)).max().unwrap_or(0);
         let picture = Array3::zeros((rows, columns + MARGIN * 4 * zoom + BAR * zoom + text, 3));
         Self { picture, columns, zoom }
@@ -70,7 +75,7 @@ impl Canvas {
         self.fill((0, rows), (self.columns, columns), PAPER);
 
         // A tiny picture has no room for margins: the bar then takes every row.
-        let inset = if rows > 4 * margin { margin + font::GLYPH.1 * zoom / 2 } else { 0 };
+        let inset = if rows > 4 * margin { margin + font::CELL.1 * zoom / 2 } else { 0 };
         let (top, bottom) = (inset, rows.saturating_sub(inset).max(inset + 1));
         let (left, right) = (self.columns + margin, self.columns + margin + BAR * zoom);
         let span = (bottom - top - 1).max(1) as f32;
@@ -86,13 +91,13 @@ impl Canvas {
 
         let [low, threshold, high] = labels(scale);
         let mut label = |text: &str, row: usize, ink: Rgb| {
-            let corner = (row.saturating_sub(font::GLYPH.1 * zoom / 2), right + 2 * margin);
+            let corner = (row.saturating_sub(font::CELL.1 * zoom / 2), right + 2 * margin);
             font::write(self.picture.view_mut(), text, corner, zoom, ink);
         };
         label(&threshold, mark, THRESHOLD);
         for (text, row) in [(low, row_of(0.0)), (high, row_of(1.0))] {
             // An end too close to the threshold stays without a number.
-            if row.abs_diff(mark) >= (font::GLYPH.1 + 2) * zoom {
+            if row.abs_diff(mark) >= font::CELL.1 * zoom {
                 label(&text, row, INK);
             }
         }

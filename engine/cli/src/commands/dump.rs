@@ -1,8 +1,8 @@
 //! `assay score --dump`: what a step makes of each scan, for other programs.
 
 use anyhow::Result;
-use assay_core::dump::{self, Wanted};
-use assay_core::inspect::{Inspection, Inspector};
+use assay_core::dump::Wanted;
+use assay_core::inspect::Inspector;
 use std::path::PathBuf;
 
 /// What to dump, and where.
@@ -16,25 +16,10 @@ pub(crate) struct Args {
     pub(crate) dump_to: PathBuf,
 }
 
-/// A dump under way.
-pub(crate) struct Dump {
-    wanted: Wanted,
-    folder: PathBuf,
-}
-
 impl Args {
-    /// The dump that was asked for, if any.
-    pub(crate) fn open(&self, inspector: &Inspector) -> Result<Option<Dump>> {
+    /// The folder and the outputs that were asked for, if any.
+    pub(crate) fn open(&self, inspector: &Inspector) -> Result<Option<(PathBuf, Wanted)>> {
         let Some(name) = &self.dump else { return Ok(None) };
-        let wanted = Wanted::find(inspector, name)?;
-        Ok(Some(Dump { wanted, folder: self.dump_to.clone() }))
-    }
-}
-
-impl Dump {
-    /// Writes what the step makes of an inspected scan.
-    pub(crate) fn write(&self, inspector: &Inspector, inspection: &Inspection) -> Result<()> {
-        dump::write(&self.folder, inspector, inspection, &self.wanted)?;
-        Ok(())
+        Ok(Some((self.dump_to.clone(), Wanted::find(inspector, name)?)))
     }
 }

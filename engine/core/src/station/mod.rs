@@ -8,6 +8,7 @@ pub mod journal;
 pub mod request;
 pub mod watch;
 
+use crate::dump::{self, Wanted};
 use crate::error::{Error, Result};
 use crate::inspect::Inspector;
 use crate::report::{one_line, write_map, write_picture};
@@ -15,20 +16,22 @@ use crate::result::ResultLine;
 use assay_data::ScanFiles;
 use std::path::PathBuf;
 
-/// The folders that maps and pictures of inspected scans are written to, where they are wanted.
+/// The folders that what is made of inspected scans is written to, where it is wanted.
 #[derive(Debug, Clone, Default)]
 pub struct Outputs {
     /// Anomaly maps, `<id>.tiff`.
     pub maps: Option<PathBuf>,
     /// Pictures, `<id>.png`.
     pub pictures: Option<PathBuf>,
+    /// What a step makes of them, `<id>.safetensors`.
+    pub dump: Option<(PathBuf, Wanted)>,
 }
 
-/// Inspects a scan, writes its map and picture, and returns its line. A scan that cannot be inspected has an
+/// Inspects a scan, writes its map, picture and dump, and returns its line. A scan that cannot be inspected has an
 /// `invalid` line.
 ///
 /// # Errors
-/// Where a map or picture cannot be written, and [`Error::Cancelled`].
+/// Where one of these cannot be written, and [`Error::Cancelled`].
 pub fn answer(inspector: &Inspector, files: &ScanFiles, outputs: &Outputs) -> Result<ResultLine> {
     let inspection = match inspector.inspect(files) {
         Ok(inspection) => inspection,
@@ -40,6 +43,9 @@ pub fn answer(inspector: &Inspector, files: &ScanFiles, outputs: &Outputs) -> Re
     }
     if let Some(folder) = &outputs.pictures {
         write_picture(folder, inspector, &inspection, None)?;
+    }
+    if let Some((folder, wanted)) = &outputs.dump {
+        dump::write(folder, inspector, &inspection, wanted)?;
     }
     Ok(ResultLine::of(inspector, &inspection))
 }
