@@ -196,6 +196,8 @@ fn the_version_names_the_revision() {
     assert_eq!(stdout(&succeed(assay().arg("-V"))), format!("assay {version}\n"));
     let long = stdout(&succeed(assay().arg("--version")));
     let expected = std::env::var("ASSAY_REVISION").ok().or_else(|| {
+        // An archive that was unpacked inside another repository has no revision.
+        support::root().join(".git").exists().then_some(())?;
         let mut git = std::process::Command::new("git");
         let head =
             git.args(["rev-parse", "--short=12", "HEAD"]).current_dir(support::root()).output().ok()?;

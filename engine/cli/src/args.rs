@@ -20,7 +20,7 @@ use std::path::PathBuf;
 #[command(name = "assay", version, long_version = crate::version::LONG, max_term_width = 110)]
 #[command(after_long_help = "\
 Examples:
-  assay demo                                      everything once, on scans that the program makes itself
+  assay demo                                      everything once, on scans that it makes itself
   assay init scans -o station.toml                a first recipe for a folder of scans
   assay fit station.toml --data scans -o part.assay
                                                   learn the good scans
