@@ -215,7 +215,10 @@ fn a_category_that_fails_is_reported_and_the_rest_goes_on() {
     table.arg("bench").arg(bench.category.path("recipe.toml")).arg("--data");
     table.arg(bench.category.path("root")).arg("--out").arg(bench.category.path("out"));
     let text = stdout(&exit_with(&mut table, 2));
-    assert!(text.contains("first") && text.contains("mean") && text.contains("cut, seed 0 failed"), "{text}");
+    assert!(
+        text.contains("first") && text.contains("mean of 2") && text.contains("cut, seed 0 failed"),
+        "{text}"
+    );
     assert_eq!(bench.results(), before);
 }
 

@@ -1,6 +1,6 @@
 //! The tables that people read.
 
-use super::published::{Figures, METHODS, Method};
+use super::published::{METHODS, Method};
 use super::summary::{Spread, Summary};
 use crate::output::{figure, line, table};
 use anyhow::Result;
@@ -31,7 +31,7 @@ pub(super) fn print(summary: &Summary, beside: Option<&str>) -> Result<()> {
     }
     if summary.categories.len() > 1 {
         let names: Vec<&str> = summary.categories.keys().map(String::as_str).collect();
-        let row = vec!["mean".to_owned(), String::new()];
+        let row = vec![format!("mean of {}", names.len()), String::new()];
         rows.push([row, cells(&summary.mean, false), beside_cells(method, &names)].concat());
     }
     table(&rows)?;
@@ -70,32 +70,28 @@ fn beside_cells(method: Option<&Method>, categories: &[&str]) -> Vec<String> {
     ]
 }
 
-/// What was published on the categories, if anything was: one table a figure, one row a method.
+/// What was published on the categories, if anything was.
 pub(super) fn print_published(categories: &[&str]) -> Result<()> {
     let known: Vec<&str> =
         categories.iter().copied().filter(|c| METHODS.iter().any(|m| m.of(c).is_some())).collect();
     if known.is_empty() {
         return Ok(());
     }
-    line("Published (papers: 224 x 224 maps, 100 thresholds; the whole of each category)")?;
-    let image_auroc: fn(Figures) -> Option<f64> = |f| f.image_auroc;
-    let au_pro: fn(Figures) -> Option<f64> = |f| f.au_pro_30;
-    for (title, of) in [("image AUROC", image_auroc), ("AU-PRO 0.30", au_pro)] {
-        line("")?;
-        let heading = |c: &&str| (*c).to_owned();
-        let mut rows = vec![[vec![title.to_owned()], known.iter().map(heading).collect()].concat()];
-        for method in &METHODS {
-            let values: Vec<Option<f64>> = known.iter().map(|c| method.of(c).and_then(of)).collect();
-            if values.iter().any(Option::is_some) {
-                let cells = values.into_iter().map(|v| v.map_or_else(|| "-".into(), |v| format!("{v:.3}")));
-                rows.push(std::iter::once(method.name.to_owned()).chain(cells).collect());
-            }
-        }
-        table(&rows)?;
+    line(
+        "Published on the whole of each category, at 224 x 224 and 100 thresholds: image AUROC / AU-PRO 0.30",
+    )?;
+    let methods: Vec<&Method> = METHODS.iter().filter(|m| known.iter().any(|c| m.of(c).is_some())).collect();
+    let cell = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"));
+    let mut rows = vec![[&["method"][..], &known[..]].concat().into_iter().map(str::to_owned).collect()];
+    for method in &methods {
+        let mut row = vec![method.name.to_owned()];
+        row.extend(known.iter().map(|c| match method.of(c) {
+            Some(f) => format!("{} / {}", cell(f.image_auroc), cell(f.au_pro_30)),
+            None => "-".to_owned(),
+        }));
+        rows.push(row);
     }
+    table(&rows)?;
     line("")?;
-    let named = METHODS.iter().filter(|m| known.iter().any(|c| m.of(c).is_some()));
-    let sources: Vec<Vec<String>> = named.map(|m| vec![m.name.to_owned(), m.source.to_owned()]).collect();
-    let width = sources.iter().map(|s| s[0].len()).max().unwrap_or(0);
-    sources.iter().try_for_each(|s| line(&format!("{:<width$}  {}", s[0], s[1])))
+    methods.iter().try_for_each(|m| line(&format!("{}: {}", m.name, m.source)))
 }
