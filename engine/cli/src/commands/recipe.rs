@@ -154,9 +154,8 @@ fn verdict(decide: &Decide) -> String {
         None => "on average".to_owned(),
         Some(c) => format!("with confidence {c}"),
     };
-    let review = decide
-        .review
-        .map_or_else(String::new, |rate| format!("; the parts up to a rate of {rate} are for review"));
+    let review =
+        decide.review.map_or_else(String::new, |rate| format!("; at most {rate} are ng or for review"));
     format!("from {score}: at most {} of the good parts are ng, {held}{review}", decide.false_reject_rate)
 }
 
