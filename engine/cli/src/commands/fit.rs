@@ -33,7 +33,8 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "MODEL")]
     pub(crate) output: PathBuf,
     /// Seed of everything random; overrides the recipe's.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    // as in a recipe
     pub(crate) seed: Option<u64>,
     /// Layout of the data set, where looking is not enough: mvtec3d, mvtecad or plain.
     #[arg(long, value_name = "L")]

@@ -202,10 +202,7 @@ pub(super) static SENSOR_KIND: Key<Maybe<Word<SensorKind>>> = Key {
         ("depth", SensorKind::Depth),
         ("points", SensorKind::Points),
     ])),
-    absent: Means(
-        None,
-        "by the ending: `rgb` for png, jpg, bmp and `.*`, `xyz` for tiff, `points` for ply and pcd",
-    ),
+    absent: Means(None, "by the ending: `rgb` for png, jpg and `.*`, `xyz` for tiff, `points` for ply"),
     unit: "",
     doc: "What the files hold: a colour or grey image, x, y and z of every pixel, the depth of every pixel, or a cloud of points.",
     example: "kind = \"gray\"",

@@ -124,20 +124,6 @@ pub struct Decide {
     pub folds: usize,
 }
 
-impl Decide {
-    /// The fewest calibration scans that can hold the false-reject rate a: 1/a - 1 on average, and with confidence c so
-    /// many that all of them lie below the threshold with probability (1-a)^n <= 1-c.
-    pub fn scans_needed(&self) -> usize {
-        let a = self.false_reject_rate;
-        let exact = match self.confidence {
-            None => 1.0 / a - 1.0,
-            Some(c) => (1.0 - c).ln() / (-a).ln_1p(),
-        };
-        // A hair less, so that 19.000000000000004 is not rounded up to 20.
-        (exact * (1.0 - 1e-12) - 1e-9).ceil() as usize
-    }
-}
-
 /// One step as written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepDecl {

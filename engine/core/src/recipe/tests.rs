@@ -106,7 +106,7 @@ fn a_rate_says_how_many_calibration_scans_it_takes() {
         ("false_reject_rate = 0.01\nconfidence = 0.95", 299),
         ("false_reject_rate = 0.5\nconfidence = 0.5", 1),
     ] {
-        assert_eq!(decide(keys).unwrap().scans_needed(), n, "{keys}");
+        assert_eq!(Budget::from(decide(keys).unwrap()).parts_needed(), n, "{keys}");
     }
 }
 
