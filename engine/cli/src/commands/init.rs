@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
         );
     }
     let survey = Survey::of(&args.folder, args.layout, &Limits::default())?;
-    let recipe = text::recipe(&survey, &name(&args.folder));
+    let recipe = text::recipe(&survey, &args.folder, &name(&args.folder));
     text::summary(&survey).iter().for_each(|line| console.info(line));
     if let Some(obstacle) = &survey.obstacle {
         console.warn(&format!("a fit would stop here: {obstacle}"));

@@ -10,6 +10,9 @@ use crate::{Grid, Limits, Sensor, SensorKind, Unit};
 /// Words in a name that mean ground truth.
 const TRUTH: [&str; 8] = ["mask", "masks", "gt", "truth", "label", "labels", "annotation", "annotations"];
 
+/// The least median of a 16-bit picture that is worth a look at its upper 8 bits.
+const LEAST_GREY: f64 = 8192.0;
+
 /// A sensor that was made out.
 #[derive(Debug, Clone)]
 pub struct Finding {
@@ -52,8 +55,8 @@ pub(super) fn look(folder: &Path, found: Vec<Files>, samples: usize, limits: &Li
         .partition(|f| matches!(f.sensor.kind, SensorKind::Rgb | SensorKind::Gray | SensorKind::Xyz));
     let mut sensors = takes;
     for mut finding in none {
-        // Better a coarse picture than nothing.
-        if sensors.is_empty() && finding.deep {
+        // Better a coarse picture than nothing, if 8 bits show any of it.
+        if sensors.is_empty() && finding.deep && finding.reach.is_some_and(|r| r >= LEAST_GREY) {
             finding.sensor.kind = SensorKind::Gray;
             sensors.push(finding);
             continue;

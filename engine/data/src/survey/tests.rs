@@ -172,3 +172,18 @@ fn the_shared_data_sets_are_told() {
         assert_eq!(survey.sensors[0].sensor.pattern, "{id}.jpg", "{set}");
     }
 }
+
+#[test]
+fn sixteen_bit_pictures_alone_are_taken_as_grey_where_eight_bits_show_them() {
+    for (value, taken) in [(40_000u16, true), (1200, false)] {
+        let folder = Folder::new();
+        for k in 0..3 {
+            let pixels = ::image::ImageBuffer::from_pixel(12, 10, ::image::Luma([value]));
+            pixels.save(folder.at(&format!("{k}.png"))).unwrap();
+        }
+        match folder.survey() {
+            Ok(survey) => assert!(taken && survey.sensors[0].sensor.kind == SensorKind::Gray),
+            Err(e) => assert!(!taken && e.to_string().contains("no method takes depth"), "{e}"),
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use assay_data::survey::Finding;
 use assay_data::{Layout, SensorKind, Survey, Unit};
+use std::path::Path;
 
 /// Where comments begin, and where lines end.
 const COLUMN: usize = 46;
@@ -11,11 +12,13 @@ const WIDTH: usize = 120;
 /// least 1 / rate - 1.
 const RATES: [(f64, usize); 6] = [(0.05, 19), (0.1, 9), (0.2, 4), (0.25, 3), (0.34, 2), (0.5, 1)];
 
-/// The recipe for what was found.
-pub(super) fn recipe(survey: &Survey, name: &str) -> String {
+/// The recipe for what was found in `root`.
+pub(super) fn recipe(survey: &Survey, root: &Path, name: &str) -> String {
     let mut out = Vec::new();
     out.push(format!("# {}, as `assay init` found it: a start, to be read and changed.", plain(name)));
-    out.push(format!("# {}.", counts(survey)));
+    let inside = survey.data.strip_prefix(root).ok().filter(|p| !p.as_os_str().is_empty());
+    let inside = inside.map_or_else(String::new, |p| format!(" in {}", plain(&p.display().to_string())));
+    out.push(format!("# {}{inside}.", counts(survey)));
     out.push("format = 1".into());
     out.push(line(
         &format!("recipe = {{ name = {} }}", quoted(name)),
@@ -106,7 +109,7 @@ fn rate(survey: &Survey) -> (f64, String) {
     let at_most = if apart { survey.validation } else { aside };
     let (rate, needed) = RATES.into_iter().find(|(_, n)| *n <= at_most).unwrap_or(RATES[RATES.len() - 1]);
     let n = if apart { survey.validation } else { (survey.training / 5).max(needed).min(at_most) };
-    let from = if apart { "validation scans" } else { "training scans, set aside," };
+    let from = if apart { "validation scans" } else { "training scans are set aside to" };
     if needed > n {
         return (rate, "too few scans to set a threshold: take some more good ones".into());
     }
@@ -156,13 +159,11 @@ pub(super) fn summary(survey: &Survey) -> Vec<String> {
         lines.push(format!("other    {} {files} no sensor: {}{more}", survey.loose.len(), names.join(", ")));
     }
     let cameras = survey.sensors.iter().filter(|f| f.sensor.kind != SensorKind::Xyz).count();
-    if cameras > 1
-        && survey
-            .sensors
-            .iter()
-            .all(|f| f.sensor.pattern.starts_with("{id}") || !f.sensor.pattern.contains('/'))
-    {
-        lines.push(format!("note     {cameras} images a scan; if each is a scan of its own, make them one sensor with files = \"{{id}}.*\""));
+    if cameras > 1 {
+        lines.push(format!(
+            "note     {cameras} images a scan, joined by their ids; if they show different parts, fit them one by one, or as \
+             one sensor with files = \"{{id}}.*\""
+        ));
     }
     if !survey.complete {
         lines.push(format!("note     only the first {} files were looked at", Survey::MOST_FILES));
@@ -230,7 +231,7 @@ fn about(finding: &Finding) -> String {
             }
         }
     }
-    if let Some(reach) = finding.reach {
+    if let Some(reach) = finding.reach.filter(|_| finding.sensor.kind != SensorKind::Gray) {
         let unit = match finding.sensor.unit {
             Unit::M => "metres",
             Unit::Mm => "millimetres",
