@@ -50,24 +50,24 @@ fn a_dump_holds_what_a_step_made_of_each_scan_and_where_it_lies() {
     };
     let (lines, bytes) = dumped("geometry");
     let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
-    let metadata = header.metadata().as_ref().unwrap();
-    assert_eq!((metadata["step"].as_str(), metadata["method"].as_str()), ("geometry", "patchcore"));
-    assert_eq!(metadata["model_sha256"], lines[0]["model_sha256"].as_str().unwrap());
-    assert_eq!(metadata["native"], "[192, 192]");
+    let about: serde_json::Value =
+        serde_json::from_str(&header.metadata().as_ref().unwrap()["assay"]).unwrap();
+    assert_eq!((&about["step"], &about["method"]), (&"geometry".into(), &"patchcore".into()));
+    assert_eq!(about["model_sha256"], lines[0]["model_sha256"]);
+    assert_eq!(about["native"], serde_json::json!([192, 192]));
+    let output = &about["outputs"]["scores"];
     // Scores are as the method made them, with the scales that calibrate them beside.
-    let image_score: f64 = metadata["scores.image_score"].parse().unwrap();
-    assert_eq!(image_score, lines[0]["steps"]["geometry"].as_f64().unwrap());
-    let scales: serde_json::Value = serde_json::from_str(&metadata["scores.scales"]).unwrap();
-    assert!(scales["patch"]["spread"].as_f64().unwrap() > 0.0);
-    let frame: serde_json::Value = serde_json::from_str(&metadata["scores.frame"]).unwrap();
+    assert_eq!(output["image_score"], lines[0]["steps"]["geometry"]);
+    assert!(output["scales"]["patch"]["spread"].as_f64().unwrap() > 0.0);
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let (scores, valid) = (tensors.tensor("scores").unwrap(), tensors.tensor("scores.valid").unwrap());
     let &[1, rows, columns] = scores.shape() else { panic!("{:?}", scores.shape()) };
     assert_eq!(valid.shape(), [rows, columns]);
-    assert_eq!(frame["stride_x"].as_f64().unwrap() * columns as f64, 192.0);
+    assert_eq!(output["frame"]["stride_x"].as_f64().unwrap() * columns as f64, 192.0);
     assert!(valid.data().contains(&1));
 
     let (_, bytes) = dumped("look.c3");
+    assert!(bytes == dumped("look.c3").1, "equal dumps are equal byte for byte");
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let mut names = tensors.names();
     names.sort_unstable();

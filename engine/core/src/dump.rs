@@ -7,6 +7,7 @@ use crate::report::place;
 use crate::value::{Content, Data, Value, planes};
 use assay_data::{Grid, atomic};
 use safetensors::{Dtype, View};
+use serde_json::{Map, json};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -52,10 +53,10 @@ impl Wanted {
 /// Writes the wanted outputs of an inspected scan to `folder/<id>.safetensors`.
 ///
 /// For each output: `<output>` as f32, `[C, h, w]` of a grid or `[N, C]` of a cloud, as the step made it (scores are not
-/// calibrated); `<output>.valid` as u8, `[h, w]` or `[N]`; `<output>.positions` of a cloud, `[N, 3]` in metres. Metadata:
-/// `scan`, `step`, `method`, `model_sha256`, `native` (`[rows, columns]`), `<output>.content`; `<output>.frame` of a grid, whose
-/// column j lies at native x = offset_x + stride_x * (j + 1/2) - 1/2; of scores `<output>.image_score` and the
-/// `<output>.scales` that calibrate them. The steps that are needed run once more.
+/// calibrated); `<output>.valid` as u8, `[h, w]` or `[N]`; `<output>.positions` of a cloud, `[N, 3]` in metres. The metadata's
+/// one entry, `assay`, is a JSON object: `scan`, `native` (`[rows, columns]`), `step`, `method`, `model_sha256` and by name the
+/// `outputs`: `content`; of a grid its `frame` (column j lies at native x = offset_x + stride_x * (j + 1/2) - 1/2); of scores the
+/// `image_score` and the `scales` that calibrate them. The steps that are needed run once more.
 ///
 /// # Errors
 /// [`Error::Step`] where a step fails, [`Error::Data`] where the file cannot be written.
@@ -69,44 +70,37 @@ pub fn write(
     let places: Vec<(usize, usize)> = wanted.outputs.iter().map(|&o| (wanted.step, o)).collect();
     let outcome = pipeline.run(&inspection.scan, &places, &Known::new(), true)?;
     let step = &pipeline.graph.steps[wanted.step];
-    let (rows, columns) = inspection.scan.native;
-    let mut metadata = HashMap::from([
-        ("scan".to_owned(), inspection.id.clone()),
-        ("step".to_owned(), step.name.clone()),
-        ("method".to_owned(), step.info.id.clone()),
-        ("model_sha256".to_owned(), inspector.model_sha256.clone()),
-        ("native".to_owned(), format!("[{rows}, {columns}]")),
-    ]);
-    let mut tensors = Vec::new();
+    let (mut tensors, mut outputs) = (Vec::new(), Map::new());
     for &(at, output) in &places {
         let missing = || Error::Request(format!("step `{}` made no output {output}", step.name));
         let value = outcome.get((at, output)).ok_or_else(missing)?;
         let name = &step.outputs[output].0;
-        describe(name, value, &mut metadata);
-        if value.content == Content::Scores {
-            metadata.insert(format!("{name}.scales"), json(&pipeline.scales[at][output])?);
-        }
+        let mut about = Map::from_iter([("content".to_owned(), json!(value.content))]);
         if let Data::Grid(Grid { frame, .. }) = &value.data {
-            metadata.insert(format!("{name}.frame"), json(frame)?);
+            about.insert("frame".into(), json!(frame));
         }
+        if value.content == Content::Scores {
+            about.insert("image_score".into(), json!(value.image_score));
+            about.insert("scales".into(), json!(pipeline.scales[at][output]));
+        }
+        outputs.insert(name.clone(), about.into());
         tensors.extend(tensors_of(name, value));
     }
+    let about = json!({
+        "scan": inspection.id,
+        "native": inspection.scan.native,
+        "step": step.name,
+        "method": step.info.id,
+        "model_sha256": inspector.model_sha256,
+        "outputs": outputs,
+    });
+    // One entry: the writer takes an unordered map, and equal dumps are equal byte for byte.
+    let metadata = HashMap::from([("assay".to_owned(), about.to_string())]);
     let path = place(folder, &inspection.id, "safetensors")?;
     let bytes = safetensors::serialize(tensors, Some(metadata))
         .map_err(|e| Error::Request(format!("the outputs of step `{}` cannot be written: {e}", step.name)))?;
     atomic::write(&path, |out| out.write_all(&bytes))?;
     Ok(path)
-}
-
-fn json(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|e| Error::Request(e.to_string()))
-}
-
-fn describe(name: &str, value: &Value, metadata: &mut HashMap<String, String>) {
-    metadata.insert(format!("{name}.content"), value.content.name().to_owned());
-    if value.content == Content::Scores {
-        metadata.insert(format!("{name}.image_score"), value.image_score.to_string());
-    }
 }
 
 /// An array as safetensors writes it.
