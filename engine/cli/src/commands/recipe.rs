@@ -8,6 +8,7 @@ use crate::output;
 use anyhow::Result;
 use assay_core::graph::{Graph, Source, Step, onnx_beside};
 use assay_core::recipe::{Background, Decide, OnTooFew, Recipe, Statistic, resolved};
+use assay_core::threshold::Budget;
 use assay_data::{Sensor, SensorKind};
 use std::path::{Path, PathBuf};
 

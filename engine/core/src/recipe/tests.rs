@@ -3,6 +3,7 @@
 use super::keys::{self, AnyKey, KEYS};
 use super::{OnTooFew, Recipe, Statistic};
 use crate::error::Error;
+use crate::threshold::Budget;
 use std::collections::HashSet;
 
 #[test]

@@ -180,12 +180,14 @@ pub(super) mod tests {
         }
     }
 
+    type WhileScoring<'a> = Box<dyn FnMut(&str) -> Result<()> + 'a>;
+
     /// A program that scores nothing, stops after some waits, and plays a part of the folder's life at each score.
     struct Scripted<'a> {
         published: Vec<String>,
         said: Vec<String>,
         waits: usize,
-        while_scoring: Box<dyn FnMut(&str) -> Result<()> + 'a>,
+        while_scoring: WhileScoring<'a>,
     }
 
     impl Program for Scripted<'_> {
