@@ -89,13 +89,13 @@ fn heading(caption: &Caption) -> Vec<Vec<Run>> {
 
 fn legend(caption: &Caption) -> Vec<Vec<Run>> {
     let entry = |text: String, colour: Rgb| vec![Run("-- ".into(), colour, None), Run(text, INK, None)];
+    let limit = number(caption.pixel_threshold);
     let regions = match caption.regions {
-        0 => "no region".to_owned(),
-        1 => "1 region".to_owned(),
-        n => format!("{n} regions"),
+        0 => format!("no region: the map stays within {limit}"),
+        1 => format!("1 region where the map is above {limit}"),
+        n => format!("{n} regions where the map is above {limit}"),
     };
-    let mut lines =
-        vec![entry(format!("{regions}: map above {}", number(caption.pixel_threshold)), THRESHOLD)];
+    let mut lines = vec![entry(regions, THRESHOLD)];
     if caption.truth {
         lines.push(entry("ground truth".into(), TRUTH));
     }
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn the_words_say_verdict_numbers_and_outlines() {
         assert_eq!(text(heading(&caption())), [" NG  test/hole/007", "score 2.00 above threshold 1.50"]);
-        assert_eq!(text(legend(&caption())), ["-- 2 regions: map above 1.50", "-- ground truth"]);
+        assert_eq!(text(legend(&caption())), ["-- 2 regions where the map is above 1.50", "-- ground truth"]);
         let review =
             Caption { verdict: Verdict::Review, review_threshold: Some(1.0), score: 1.2, ..caption() };
         assert_eq!(text(heading(&review))[1], "score 1.20: between 1.00 and 1.50");

@@ -20,9 +20,8 @@ use std::time::Duration;
 
 /// Inspect scans with a model; one JSON line each.
 ///
-/// With `-` the model stays loaded: scans are read from standard input, one a line, and each is answered by one line
-/// before the next one is read. A line is the path of one of a scan's files, or
-/// {"id": "7", "files": {"colour": "a.png", "height": "b.tiff"}}, whose id may be left out.
+/// With `-` the model stays loaded: scans are read from standard input, one a line, and each is answered by one line.
+/// A line is the path of one of a scan's files, or {"id": "7", "files": {"colour": "a.png", "height": "b.tiff"}}, whose id may be left out.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -180,17 +180,15 @@ pub(super) mod tests {
         }
     }
 
-    type WhileScoring<'a> = Box<dyn FnMut(&str) -> Result<()> + 'a>;
-
     /// A program that scores nothing, stops after some waits, and plays a part of the folder's life at each score.
-    struct Scripted<'a> {
+    struct Scripted<F> {
         published: Vec<String>,
         said: Vec<String>,
         waits: usize,
-        while_scoring: WhileScoring<'a>,
+        while_scoring: F,
     }
 
-    impl Program for Scripted<'_> {
+    impl<F: FnMut(&str) -> Result<()>> Program for Scripted<F> {
         type Error = Error;
 
         fn score(&mut self, files: &ScanFiles) -> Result<ResultLine> {
@@ -214,8 +212,8 @@ pub(super) mod tests {
         }
     }
 
-    fn scripted<'a>(waits: usize, while_scoring: impl FnMut(&str) -> Result<()> + 'a) -> Scripted<'a> {
-        Scripted { published: Vec::new(), said: Vec::new(), waits, while_scoring: Box::new(while_scoring) }
+    fn scripted<F: FnMut(&str) -> Result<()>>(waits: usize, while_scoring: F) -> Scripted<F> {
+        Scripted { published: Vec::new(), said: Vec::new(), waits, while_scoring }
     }
 
     fn arrivals(folder: &Path) -> Arrivals {
@@ -292,8 +290,7 @@ pub(super) mod tests {
         }
         std::fs::write(folder.path().join("a.png"), "1").unwrap();
         let mut journal = Journal::open(&folder.path().join("out")).unwrap();
-        let mut program = scripted(0, |_| Ok(()));
-        program.waits = usize::MAX;
+        let mut program = scripted(usize::MAX, |_| Ok(()));
         score_present(&mut arrivals(folder.path()), &mut journal, Duration::ZERO, &mut program).unwrap();
         assert_eq!(program.published, ["a"]);
         assert!(program.said[0].ends_with("empty4 has an empty `colour`, and 2 more"), "{:?}", program.said);
