@@ -23,6 +23,11 @@ pub(crate) enum Protocol {
 
 /// Evaluate anomaly maps of any program by the official MVTec 3D-AD definitions.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  assay metrics --data mvtec3d --maps anomaly_maps                    every object, official
+  assay metrics --data mvtec3d/bagel --maps anomaly_maps --json       one object
+  assay metrics --data mvtec3d --maps anomaly_maps --protocol paper   as most papers do it")]
 pub(crate) struct Args {
     /// The data set (of one object or of several) with its masks.
     #[arg(long, value_name = "DIR")]

@@ -18,7 +18,13 @@ use assay_core::result::ResultLine;
 ///   assay schema recipe > recipe.schema.json
 ///   #:schema ./recipe.schema.json
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
+Examples:
+  assay schema recipe > recipe.schema.json
+  assay schema result"
+)]
 pub(crate) struct Args {
     /// What to describe: a recipe, with the methods of the plugins at hand, or one line of `assay score`.
     #[arg(value_enum)]

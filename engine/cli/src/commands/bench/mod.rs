@@ -25,6 +25,10 @@ use trial::{Candidate, Trial, fingerprint};
 /// recipe, the scans, a plugin, the runtime or the version of the program changes: an interrupted bench goes on where it
 /// stopped. A category that fails is reported and the rest goes on; the exit status is then 2.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  assay bench configs/mvtec3d.toml --data mvtec3d
+  assay bench a.toml b.toml --data mvtec3d/bagel --seeds 3 --json")]
 pub(crate) struct Args {
     /// Recipes to compare.
     #[arg(required = true, value_name = "RECIPE")]
