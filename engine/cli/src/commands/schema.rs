@@ -13,18 +13,13 @@ use assay_core::result::ResultLine;
 
 /// Print the JSON Schema of a recipe or of a result line.
 ///
-/// An editor with a TOML language server (such as Taplo) completes and checks recipes whose first line names the schema:
-///
-///   assay schema recipe > recipe.schema.json
-///   #:schema ./recipe.schema.json
+/// An editor with a TOML language server (such as Taplo) completes and checks recipes whose first line is
+/// `#:schema ./recipe.schema.json`, where that file holds the recipe's schema.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   assay schema recipe > recipe.schema.json
-  assay schema result"
-)]
+  assay schema result")]
 pub(crate) struct Args {
     /// What to describe: a recipe, with the methods of the plugins at hand, or one line of `assay score`.
     #[arg(value_enum)]
