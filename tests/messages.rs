@@ -18,8 +18,22 @@ fn plain(text: &str) -> String {
 
 #[test]
 fn help_texts() {
-    let pages: [&[&str]; 7] =
-        [&[], &["fit"], &["score"], &["eval"], &["metrics"], &["demo"], &["recipe", "check"]];
+    let pages: [&[&str]; 14] = [
+        &[],
+        &["init"],
+        &["fit"],
+        &["calibrate"],
+        &["score"],
+        &["watch"],
+        &["show"],
+        &["eval"],
+        &["metrics"],
+        &["bench"],
+        &["demo"],
+        &["doctor"],
+        &["recipe", "check"],
+        &["schema"],
+    ];
     for page in pages {
         let name = format!("help_{}", if page.is_empty() { "assay".into() } else { page.join("_") });
         insta::assert_snapshot!(name, plain(&stdout(&succeed(assay().args(page).arg("--help")))));

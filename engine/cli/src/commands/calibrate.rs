@@ -29,8 +29,6 @@ pub(crate) struct Args {
     /// Layout of the data set, where looking is not enough: mvtec3d, mvtecad or plain.
     #[arg(long, value_name = "L", requires = "data")]
     pub(crate) layout: Option<Layout>,
-    #[command(flatten)]
-    pub(crate) budget: BudgetArgs,
     /// Write the model here and leave the old one as it is.
     #[arg(short, long, value_name = "MODEL")]
     pub(crate) output: Option<PathBuf>,
@@ -40,6 +38,8 @@ pub(crate) struct Args {
     /// Refuse other plugins or another runtime than the model was fitted with.
     #[arg(long)]
     pub(crate) locked: bool,
+    #[command(flatten)]
+    pub(crate) budget: BudgetArgs,
     #[command(flatten)]
     pub(crate) machine: Machine,
 }

@@ -223,7 +223,7 @@ fn report(args: &Args, categories: &[(String, PathBuf)], recipes: Vec<Summary>) 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Report {
         program: "assay",
-        version: env!("CARGO_PKG_VERSION"),
+        version: crate::version::LONG,
         machine: Computer {
             os: std::env::consts::OS,
             architecture: std::env::consts::ARCH,

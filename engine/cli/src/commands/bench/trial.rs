@@ -125,7 +125,7 @@ impl<'a> Trial<'a> {
         seed: u64,
     ) -> Result<Self> {
         let key = Key {
-            program: env!("CARGO_PKG_VERSION").into(),
+            program: crate::version::LONG.into(),
             recipe_sha256: candidate.sha256.clone(),
             parts: candidate.parts.clone(),
             runtime: candidate.runtime.clone(),
