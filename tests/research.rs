@@ -186,7 +186,8 @@ fn a_killed_bench_goes_on_without_fitting_again_what_was_done() {
         }
     }
     assert_eq!(recipe["mean"]["image_auroc"]["n"], 2);
-    assert_eq!(report["version"], env!("CARGO_PKG_VERSION"));
+    // With the revision, where the build knew it.
+    assert!(report["version"].as_str().unwrap().starts_with(env!("CARGO_PKG_VERSION")), "{report}");
     assert!(report["machine"]["cores"].as_u64().unwrap() > 0);
 
     // Another recipe is another bench; what was done of the first one stays.
