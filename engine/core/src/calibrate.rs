@@ -1,8 +1,8 @@
 //! Calibration: the scores of scans that set thresholds and nothing else.
 
+use crate::decide::judge;
 use crate::error::{Error, Result};
-use crate::inspect::{Inspector, ensure_scored};
-use crate::map::{anomaly_map, maximum};
+use crate::inspect::Inspector;
 use crate::model::scan_record;
 use crate::pipeline::{Known, Pipeline};
 use crate::plugin::Services;
@@ -33,10 +33,7 @@ pub(crate) fn score_scans(
         }
         let scan = prepare::load(recipe, files, limits)?;
         let outcome = pipeline.run(&scan, &[pipeline.graph.last], &Known::new(), false)?;
-        let fused = pipeline.last_scores(&scan, &outcome)?;
-        ensure_scored(&fused, &scan)?;
-        let sigma = recipe.map.sigma * scan.native.0.min(scan.native.1) as f64;
-        let highest = maximum(&anomaly_map(&fused, scan.native, sigma, floor)?);
+        let judged = judge(recipe, pipeline, floor, &scan, &outcome)?;
         let n = done.fetch_add(1, Ordering::Relaxed) + 1;
         let (fraction, text) = (n as f64 / scans.len() as f64, format!("{n}/{} scans", scans.len()));
         services.watch.progress("calibration", fraction, &text);
@@ -44,8 +41,8 @@ pub(crate) fn score_scans(
         Ok(CalibrationScan {
             id: record.id,
             sha256: record.sha256,
-            score: Some(recipe.decide.score.of(&fused, highest)),
-            map_max: Some(highest),
+            score: Some(judged.score),
+            map_max: Some(judged.map_max),
         })
     };
     services.pool.install(|| scans.par_iter().map(score).collect())

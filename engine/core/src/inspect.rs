@@ -1,14 +1,13 @@
 //! Inspecting scans with a model: scores, map, verdict, regions.
 
+use crate::decide::{Judged, judge};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::map::{anomaly_map, maximum};
 use crate::model::Model;
 use crate::pipeline::{Known, Pipeline, Runner};
 use crate::plugin::{Registry, Services};
 use crate::prepare::{self, Prepared};
 use crate::recipe::Recipe;
-use crate::scale::valid_scores;
 use crate::threshold::Calibration;
 use crate::value::{Cloud, Content, Data, Value};
 use assay_data::{Frame, Grid, Limits, ScanFiles, SensorKind};
@@ -186,10 +185,8 @@ impl Inspector {
             }
         }
         let drawing = Instant::now();
-        let fused = self.pipeline.last_scores(&scan, &outcome)?;
-        ensure_scored(&fused, &scan)?;
-        let sigma = self.recipe.map.sigma * scan.native.0.min(scan.native.1) as f64;
-        let map = anomaly_map(&fused, scan.native, sigma, self.model.manifest.floor)?;
+        let floor = self.model.manifest.floor;
+        let Judged { score, map_max, map } = judge(&self.recipe, &self.pipeline, floor, &scan, &outcome)?;
         let regions = regions(&map, self.model.manifest.calibration.pixel.value);
         times.push(("map".to_owned(), drawing.elapsed()));
         let steps = graph
@@ -197,14 +194,6 @@ impl Inspector {
             .filter(|(.., content)| *content == Content::Scores)
             .filter_map(|(at, ..)| Some((graph.output_name(at), outcome.get(at)?.image_score)))
             .collect();
-        let map_max = maximum(&map);
-        let score = self.recipe.decide.score.of(&fused, map_max);
-        if !score.is_finite() || map.iter().any(|v| !v.is_finite()) {
-            return Err(Error::Scan {
-                scan: scan.id,
-                message: format!("its score is {score}, which is no number to decide on"),
-            });
-        }
         Ok(Inspection {
             id: scan.id.clone(),
             verdict: self.verdict(score),
@@ -218,18 +207,6 @@ impl Inspector {
             scan,
         })
     }
-}
-
-/// Refuses a scan of which no cell could be scored: it is neither good nor bad.
-///
-/// # Errors
-/// [`Error::Scan`].
-pub(crate) fn ensure_scored(fused: &Value, scan: &Prepared) -> Result<()> {
-    if !fused.image_score.is_finite() || valid_scores(fused).is_empty() {
-        let message = "no patch of it could be scored: is the part in view and measured?".into();
-        return Err(Error::Scan { scan: scan.id.clone(), message });
-    }
-    Ok(())
 }
 
 /// The regions of a map above a threshold, by falling peak.

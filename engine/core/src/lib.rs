@@ -1,6 +1,7 @@
 //! The Assay engine: recipe, plugin host, routing, calibration, fusion, verdicts, model files, reports.
 
 pub mod calibrate;
+mod decide;
 pub mod dump;
 pub mod error;
 pub mod evaluate;

@@ -130,7 +130,8 @@ pub struct Section {
     pub sha256: String,
 }
 
-fn hex(digest: &[u8]) -> String {
+/// A digest as text.
+pub fn hex(digest: &[u8]) -> String {
     digest.iter().map(|b| format!("{b:02x}")).collect()
 }
 

@@ -6,6 +6,7 @@ use crate::console::Console;
 use crate::context::Context;
 use anyhow::{Context as _, Result, bail, ensure};
 use assay_core::graph::{Graph, Worker, onnx_beside};
+use assay_core::model::hex;
 use assay_core::model::recipe_sha256;
 use assay_core::recipe::Recipe;
 use assay_data::{Dataset, atomic};
@@ -101,10 +102,6 @@ pub(super) fn fingerprint(category: &Path, recipe: &Recipe) -> Result<String> {
         }
     }
     Ok(hex(&hasher.finalize()))
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// A trial that is to be run, or was.
