@@ -11,6 +11,7 @@
 mod onnx;
 mod support;
 
+use assay_data::decode;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use support::{Category, assay, exit_with, json_lines, stderr, stdout, succeed};
@@ -237,8 +238,8 @@ fn scans_that_are_not_square_keep_their_pixels_in_place() {
             .arg(&maps),
     );
     let eval = &json_lines(&output)[0];
-    let map = assay_data::decode::map(&maps.join("part/test/hole/000.tiff"), &assay_data::Limits::default())
-        .unwrap();
+    let (file, limits) = (maps.join("part/test/hole/000.tiff"), assay_data::Limits::default());
+    let map = decode::map(&decode::Encoded::read(&file, &limits).unwrap(), &limits).unwrap();
     assert_eq!(map.dim(), (96, 144));
     // A map whose pixels were shifted or transposed would not find the holes.
     assert!(eval["by_defect"]["hole"]["au_pro_30"].as_f64().unwrap() > 0.8, "{eval}");

@@ -1,8 +1,9 @@
 //! The stages of an inspection, one by one, on one synthetic scan of 400 x 400: `cargo bench -p assay-benches`.
 #![allow(missing_docs, clippy::unwrap_used, reason = "criterion's macros; a bench fails by panicking")]
 
+use assay_data::Limits;
+use assay_data::decode::{self, Encoded, Stored};
 use assay_data::prepare::{Background, resize};
-use assay_data::{Limits, decode};
 use assay_inference::{DEFAULT_BACKBONE, Engine, Options, Runtime};
 use assay_kernels::bank::Bank;
 use assay_kernels::coreset::greedy_k_centre;
@@ -36,12 +37,15 @@ fn decoding_and_preparation(c: &mut Criterion) {
     generate(&dir.path().join("part"), &spec).unwrap();
     let (png, tiff) =
         (dir.path().join("part/train/good/rgb/000.png"), dir.path().join("part/train/good/xyz/000.tiff"));
-    let limits = Limits::default();
+    let (limits, stored) = (Limits::default(), Stored::default());
+    let read = |path| Encoded::read(path, &limits).unwrap();
+    let (png, tiff) = (read(&png), read(&tiff));
     c.bench_function("decode PNG 400x400", |b| b.iter(|| decode::image(black_box(&png), &limits).unwrap()));
     c.bench_function("decode xyz TIFF 400x400", |b| {
-        b.iter(|| decode::xyz(black_box(&tiff), 1.0, &limits).unwrap())
+        b.iter(|| decode::xyz(black_box(&tiff), &stored, &limits).unwrap())
     });
-    let (image, points) = (decode::image(&png, &limits).unwrap(), decode::xyz(&tiff, 1.0, &limits).unwrap());
+    let (image, points) =
+        (decode::image(&png, &limits).unwrap(), decode::xyz(&tiff, &stored, &limits).unwrap());
     c.bench_function("resize RGB 400 -> 320", |b| {
         b.iter(|| resize::image(black_box(&image), (320, 320)).unwrap())
     });

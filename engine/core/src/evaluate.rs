@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::inspect::{Inspection, Inspector, Verdict};
-use assay_data::{Limits, ScanFiles, decode};
+use assay_data::decode::{self, Encoded};
+use assay_data::{Limits, ScanFiles};
 use assay_metrics::{Confusion, MapSet, MetricError, Outcome, auroc, best_f1};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -201,7 +202,7 @@ fn add_map(
     let (rows, cols) = inspection.map.dim();
     let mask: Vec<bool> = match &files.mask {
         Some(path) => {
-            let mask = decode::mask(path, limits)?;
+            let mask = decode::mask(&Encoded::read(path, limits)?, limits)?;
             if mask.dim() != (rows, cols) {
                 let (r, c) = mask.dim();
                 return Err(Error::Request(format!(

@@ -5,7 +5,8 @@ use crate::evaluate::Figures;
 use crate::inspect::{Inspection, Inspector, Verdict};
 use crate::result::ResultLine;
 use crate::value::Data;
-use assay_data::{Limits, Mask, ScanFiles, atomic, decode};
+use assay_data::decode::{self, Encoded};
+use assay_data::{Limits, Mask, ScanFiles, atomic};
 use assay_report::{Caption, Metrics, Page, Picture, ScanCard, captioned, height_picture, html, overlay};
 use ndarray::{Array3, Axis};
 use std::io::Write as _;
@@ -167,7 +168,10 @@ impl Report {
                 card.score = Some(inspection.score);
                 card.per_step.clone_from(&inspection.steps);
                 card.ms = inspection.total.as_secs_f64() * 1e3;
-                let truth = files.mask.as_ref().map(|path| decode::mask(path, limits)).transpose()?;
+                let truth = match &files.mask {
+                    Some(path) => Some(decode::mask(&Encoded::read(path, limits)?, limits)?),
+                    None => None,
+                };
                 let pictures = [
                     ("input", colour(inspection).map(Ok)),
                     ("height", height(inspection)),

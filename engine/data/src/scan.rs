@@ -7,7 +7,8 @@ use std::str::FromStr;
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
-use crate::{Cloud, DataError, Grid, Limits, decode};
+use crate::decode::{self, Encoded, Stored};
+use crate::{Cloud, DataError, Grid, Limits};
 
 /// What a sensor's files hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -232,13 +233,14 @@ pub fn load(files: &ScanFiles, sensors: &[Sensor], limits: &Limits) -> Result<Sc
 }
 
 fn decode_sensor(path: &Path, sensor: &Sensor, limits: &Limits) -> Result<Modality, DataError> {
-    let metres = sensor.unit.metres();
+    let file = &Encoded::read(path, limits)?;
+    let stored = &Stored { metres: sensor.unit.metres(), ..Stored::default() };
     match sensor.kind {
-        SensorKind::Rgb => decode::image(path, limits).map(Modality::Image),
-        SensorKind::Gray => decode::gray(path, limits).map(Modality::Image),
-        SensorKind::Xyz => decode::xyz(path, metres, limits).map(Modality::Organised),
-        SensorKind::Depth => decode::depth(path, metres, limits).map(Modality::Organised),
-        SensorKind::Points => decode::points(path, metres, limits).map(Modality::Points),
+        SensorKind::Rgb => decode::image(file, limits).map(Modality::Image),
+        SensorKind::Gray => decode::gray(file, limits).map(Modality::Image),
+        SensorKind::Xyz => decode::xyz(file, stored, limits).map(Modality::Organised),
+        SensorKind::Depth => decode::depth(file, stored, limits).map(Modality::Organised),
+        SensorKind::Points => decode::points(file, stored, limits).map(Modality::Points),
     }
 }
 

@@ -4,8 +4,9 @@ use super::Status;
 use crate::console::Console;
 use crate::output::{self, figure};
 use anyhow::{Context as _, Result};
+use assay_data::Limits;
+use assay_data::decode::{self, Encoded};
 use assay_data::layout::maps_with_masks;
-use assay_data::{Limits, decode};
 use assay_metrics::{MapSet, PAPER_SIDE, PAPER_THRESHOLDS};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -88,11 +89,11 @@ pub(crate) fn run(args: &Args, _console: &Console) -> Result<Status> {
     for object in maps_with_masks(&args.maps, &args.data)? {
         let mut set = MapSet::new();
         for pair in &object.pairs {
-            let map = decode::map(&pair.map, &limits)?;
+            let map = decode::map(&Encoded::read(&pair.map, &limits)?, &limits)?;
             let (rows, cols) = map.dim();
             let mask = match &pair.mask {
                 Some(path) => {
-                    let mask = decode::mask(path, &limits)?;
+                    let mask = decode::mask(&Encoded::read(path, &limits)?, &limits)?;
                     let ((r, c), file) = (mask.dim(), pair.map.display());
                     anyhow::ensure!(
                         (r, c) == (rows, cols),

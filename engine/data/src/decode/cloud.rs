@@ -7,7 +7,7 @@ use ndarray::Array2;
 use ply_rs_bw::parser::{ParseError, Parser, Reader};
 use ply_rs_bw::ply::{ElementDef, Encoding, PropertyAccess, PropertyAccessResult, PropertyType, ScalarType};
 
-use super::{Look, bytes_of};
+use super::{Encoded, Look, Stored};
 use crate::{DataError, Limits};
 
 /// Unorganised points in metres.
@@ -37,23 +37,23 @@ impl Cloud {
 }
 
 /// Reads the vertices of a PLY file (ascii, binary little or big endian; x, y, z as float or double) in metres
-/// after multiplication by `metres`. Colours, normals, faces and other elements are skipped. Validity as in
+/// (without `stored.offset`). Colours, normals, faces and other elements are skipped. Validity as in
 /// [`super::xyz`].
 ///
 /// # Errors
-/// [`DataError::Read`], [`DataError::TooLarge`], [`DataError::UnknownFormat`], [`DataError::Malformed`], and
+/// [`DataError::TooLarge`], [`DataError::UnknownFormat`], [`DataError::Malformed`], and
 /// [`DataError::Unsupported`] when there are no vertices with x, y and z.
-pub fn points(path: &Path, metres: f64, limits: &Limits) -> Result<Cloud, DataError> {
-    let bytes = bytes_of(path, limits)?;
-    if !is_ply(&bytes) {
+pub fn points(file: &Encoded, stored: &Stored, limits: &Limits) -> Result<Cloud, DataError> {
+    let (path, bytes) = (file.path, &file.bytes[..]);
+    if !is_ply(bytes) {
         return Err(DataError::UnknownFormat { path: path.to_path_buf(), expected: "a PLY cloud" });
     }
     let malformed = |e: ParseError| DataError::malformed(path, e);
     let parser = Parser::<Vertex>::new();
-    let mut reader = Reader::new(Cursor::new(&bytes[..]));
+    let mut reader = Reader::new(Cursor::new(bytes));
     let header = parser.read_header(&mut reader).map_err(malformed)?;
     // The crate's ascii grammar has no NaN, which is how many cameras write a missing point.
-    let mut lines = (header.encoding == Encoding::Ascii).then(|| lines_after_header(&bytes));
+    let mut lines = (header.encoding == Encoding::Ascii).then(|| lines_after_header(bytes));
     for (_, element) in &header.elements {
         limits.check_points(path, element.count as u64)?;
         // A row takes at least a byte, so that a short file cannot ask for much memory.
@@ -67,7 +67,7 @@ pub fn points(path: &Path, metres: f64, limits: &Limits) -> Result<Cloud, DataEr
                 Some(lines) => ascii_vertices(path, lines, element)?,
                 None => parser.read_payload_for_element(&mut reader, element, &header).map_err(malformed)?,
             };
-            return Ok(cloud(&vertices, metres));
+            return Ok(cloud(&vertices, stored));
         }
         match &mut lines {
             Some(lines) => lines.take(element.count).for_each(drop),
@@ -138,12 +138,14 @@ fn ascii_vertices<'a>(
         .collect()
 }
 
-fn cloud(vertices: &[Vertex], metres: f64) -> Cloud {
+fn cloud(vertices: &[Vertex], stored: &Stored) -> Cloud {
     let mut valid = Vec::with_capacity(vertices.len());
     let mut positions = Array2::zeros((vertices.len(), 3));
     for (vertex, mut row) in vertices.iter().zip(positions.rows_mut()) {
-        let point = vertex.0.map(|v| (v * metres) as f32);
-        let measured = point.iter().all(|v| v.is_finite()) && point.iter().any(|&v| v != 0.0);
+        let point = vertex.0.map(|v| (v * stored.metres) as f32);
+        let measured = !stored.is_invalid(vertex.0[2] as f32)
+            && point.iter().all(|v| v.is_finite())
+            && point.iter().any(|&v| v != 0.0);
         valid.push(measured);
         if measured {
             row.assign(&ndarray::arr1(&point));
@@ -183,14 +185,10 @@ impl PropertyAccess for Vertex {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn read(bytes: &[u8], limits: Limits) -> Result<Cloud, DataError> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), bytes).unwrap();
-        points(file.path(), 1.0, &limits)
+        points(&Encoded::new(Path::new("cloud.ply"), bytes), &Stored::default(), &limits)
     }
 
     fn header(format: &str, count: usize, kind: &str) -> String {

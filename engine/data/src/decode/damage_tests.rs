@@ -6,21 +6,23 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 
 use super::*;
-use crate::shared_scans;
+use crate::{Limits, shared_scans};
 use ::tiff::encoder::{Compression, TiffEncoder, colortype::RGB32Float};
 
 const SMALL: Limits = Limits { max_pixels: 1 << 20, max_file_bytes: 1 << 24, max_points: 1 << 16 };
 
 /// Every decoder on one file; whether any of them read it.
-fn read_as_everything(path: &Path) -> bool {
+fn read_as_everything(bytes: &[u8]) -> bool {
+    let file = &Encoded::new(Path::new("a file"), bytes);
+    let stored = &Stored::default();
     let read = [
-        image(path, &SMALL).is_ok(),
-        gray(path, &SMALL).is_ok(),
-        xyz(path, 1.0, &SMALL).is_ok(),
-        depth(path, 1.0, &SMALL).is_ok(),
-        mask(path, &SMALL).is_ok(),
-        map(path, &SMALL).is_ok(),
-        points(path, 1.0, &SMALL).is_ok(),
+        image(file, &SMALL).is_ok(),
+        gray(file, &SMALL).is_ok(),
+        xyz(file, stored, &SMALL).is_ok(),
+        depth(file, stored, &SMALL).is_ok(),
+        mask(file, &SMALL).is_ok(),
+        map(file, &SMALL).is_ok(),
+        points(file, stored, &SMALL).is_ok(),
     ];
     read.contains(&true)
 }
@@ -56,13 +58,10 @@ fn samples() -> Vec<Vec<u8>> {
 
 #[test]
 fn every_sample_is_read_whole_and_none_panics_at_any_length() {
-    let file = tempfile::NamedTempFile::new().unwrap();
     for bytes in samples() {
-        fs::write(file.path(), &bytes).unwrap();
-        assert!(read_as_everything(file.path()), "a sample of {} bytes is read", bytes.len());
+        assert!(read_as_everything(&bytes), "a sample of {} bytes is read", bytes.len());
         for length in 0..bytes.len() {
-            fs::write(file.path(), &bytes[..length]).unwrap();
-            read_as_everything(file.path());
+            read_as_everything(&bytes[..length]);
         }
     }
 }
@@ -70,12 +69,10 @@ fn every_sample_is_read_whole_and_none_panics_at_any_length() {
 #[test]
 fn real_scans_cut_anywhere_are_refused() {
     let Some(category) = shared_scans::cable_gland() else { return };
-    let file = tempfile::NamedTempFile::new().unwrap();
     for name in ["train/good/rgb/000.png", "train/good/xyz/000.tiff", "test/bent/gt/000.png"] {
         let bytes = fs::read(category.join(name)).unwrap();
         for step in 0..40 {
-            fs::write(file.path(), &bytes[..bytes.len() * step / 40]).unwrap();
-            assert!(!read_as_everything(file.path()), "{name} cut to {step} / 40");
+            assert!(!read_as_everything(&bytes[..bytes.len() * step / 40]), "{name} cut to {step} / 40");
         }
     }
 }
@@ -93,9 +90,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = value;
         }
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), &bytes).unwrap();
-        read_as_everything(file.path());
+        read_as_everything(&bytes);
     }
 
     #[test]
@@ -105,8 +100,6 @@ proptest! {
         ]),
         garbage in proptest::collection::vec(any::<u8>(), 0..300),
     ) {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), [signature, &garbage].concat()).unwrap();
-        read_as_everything(file.path());
+        read_as_everything(&[signature, &garbage].concat());
     }
 }

@@ -8,7 +8,7 @@ use image::codecs::png::{PngDecoder, PngEncoder};
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageError, ImageFormat};
 use ndarray::Array3;
 
-use super::bytes_of;
+use super::Encoded;
 use crate::{DataError, Limits, atomic};
 
 /// Reads a PNG or JPEG as red, green, blue: `[H, W, 3]`, 0..=255.
@@ -17,22 +17,22 @@ use crate::{DataError, Limits, atomic};
 /// tags and colour profiles are not applied: pixels stay where, and what, the camera wrote.
 ///
 /// # Errors
-/// [`DataError::Read`], [`DataError::TooLarge`], [`DataError::UnknownFormat`] for any other format, and
+/// [`DataError::TooLarge`], [`DataError::UnknownFormat`] for any other format, and
 /// [`DataError::Malformed`] for a damaged file; one that was cut short is never returned in part.
-pub fn image(path: &Path, limits: &Limits) -> Result<Array3<u8>, DataError> {
-    let pixels = dynamic(path, &bytes_of(path, limits)?, limits)?.into_rgb8();
+pub fn image(file: &Encoded, limits: &Limits) -> Result<Array3<u8>, DataError> {
+    let pixels = dynamic(file, limits)?.into_rgb8();
     let (columns, rows) = pixels.dimensions();
-    to_array(path, (rows as usize, columns as usize, 3), pixels.into_raw())
+    to_array(file.path, (rows as usize, columns as usize, 3), pixels.into_raw())
 }
 
 /// Reads a PNG or JPEG as grey: `[H, W, 1]`, 0..=255. Colour is reduced to luma (Rec. 709); else as [`image()`].
 ///
 /// # Errors
 /// As [`image()`].
-pub fn gray(path: &Path, limits: &Limits) -> Result<Array3<u8>, DataError> {
-    let pixels = dynamic(path, &bytes_of(path, limits)?, limits)?.into_luma8();
+pub fn gray(file: &Encoded, limits: &Limits) -> Result<Array3<u8>, DataError> {
+    let pixels = dynamic(file, limits)?.into_luma8();
     let (columns, rows) = pixels.dimensions();
-    to_array(path, (rows as usize, columns as usize, 1), pixels.into_raw())
+    to_array(file.path, (rows as usize, columns as usize, 1), pixels.into_raw())
 }
 
 /// Writes `[H, W, 3]` as an 8-bit RGB PNG, atomically.
@@ -56,7 +56,8 @@ pub fn write_png_rgb(path: &Path, pixels: &Array3<u8>) -> Result<(), DataError> 
 }
 
 /// Decodes a PNG or JPEG in its own pixel type.
-pub(super) fn dynamic(path: &Path, bytes: &[u8], limits: &Limits) -> Result<DynamicImage, DataError> {
+pub(super) fn dynamic(file: &Encoded, limits: &Limits) -> Result<DynamicImage, DataError> {
+    let (path, bytes) = (file.path, &file.bytes[..]);
     match image::guess_format(bytes) {
         Ok(ImageFormat::Png) => decode(path, PngDecoder::new(Cursor::new(bytes)), limits),
         Ok(ImageFormat::Jpeg) => {
@@ -100,12 +101,10 @@ mod tests {
 
     use super::*;
 
-    fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().unwrap();
+    fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Encoded<'static> {
         let mut bytes = Cursor::new(Vec::new());
         image.into().write_to(&mut bytes, format).unwrap();
-        fs::write(file.path(), bytes.into_inner()).unwrap();
-        file
+        Encoded::new(Path::new("a picture"), bytes.into_inner())
     }
 
     #[test]
@@ -114,14 +113,15 @@ mod tests {
         let path = folder.path().join("a.png");
         let pixels = Array3::from_shape_fn((5, 7, 3), |(i, j, c)| (i * 40 + j * 5 + c) as u8);
         write_png_rgb(&path, &pixels).unwrap();
-        assert_eq!(image(&path, &Limits::default()).unwrap(), pixels);
+        let limits = Limits::default();
+        assert_eq!(image(&Encoded::read(&path, &limits).unwrap(), &limits).unwrap(), pixels);
     }
 
     #[test]
     fn sixteen_bits_round_to_eight() {
         let deep = ImageBuffer::<Rgb<u16>, _>::from_fn(256, 2, |x, y| Rgb([(x * 257 + y * 129) as u16; 3]));
         let file = encoded(DynamicImage::ImageRgb16(deep), ImageFormat::Png);
-        let pixels = image(file.path(), &Limits::default()).unwrap();
+        let pixels = image(&file, &Limits::default()).unwrap();
         assert!((0..256).all(|x| pixels[(0, x, 0)] as usize == x));
         assert!((0..255).all(|x| pixels[(1, x, 0)] as usize == x + 1));
     }
@@ -130,7 +130,7 @@ mod tests {
     fn alpha_is_dropped_and_not_blended() {
         let clear = ImageBuffer::<Rgba<u8>, _>::from_pixel(2, 2, Rgba([10, 20, 30, 0]));
         let file = encoded(DynamicImage::ImageRgba8(clear), ImageFormat::Png);
-        let pixels = image(file.path(), &Limits::default()).unwrap();
+        let pixels = image(&file, &Limits::default()).unwrap();
         assert_eq!(pixels.iter().copied().collect::<Vec<_>>(), [10, 20, 30].repeat(4));
     }
 
@@ -138,8 +138,8 @@ mod tests {
     fn grey_is_expanded_as_colour_and_kept_as_grey() {
         let grey = GrayImage::from_fn(6, 4, |x, y| Luma([(x * 30 + y) as u8]));
         let file = encoded(DynamicImage::ImageLuma8(grey), ImageFormat::Png);
-        let colour = image(file.path(), &Limits::default()).unwrap();
-        let single = gray(file.path(), &Limits::default()).unwrap();
+        let colour = image(&file, &Limits::default()).unwrap();
+        let single = gray(&file, &Limits::default()).unwrap();
         assert_eq!((colour.dim(), single.dim()), ((4, 6, 3), (4, 6, 1)));
         for ((i, j, _), &v) in colour.indexed_iter() {
             assert_eq!((v, single[(i, j, 0)]), ((j * 30 + i) as u8, v));
@@ -148,12 +148,9 @@ mod tests {
 
     #[test]
     fn the_content_decides_the_format() {
-        let file = encoded(RgbImage::from_pixel(8, 8, Rgb([200, 100, 50])), ImageFormat::Jpeg);
-        let misnamed = file.path().with_extension("png");
-        fs::copy(file.path(), &misnamed).unwrap();
-        let pixels = image(&misnamed, &Limits::default());
-        fs::remove_file(&misnamed).unwrap();
-        assert_eq!(pixels.unwrap().dim(), (8, 8, 3));
+        let mut file = encoded(RgbImage::from_pixel(8, 8, Rgb([200, 100, 50])), ImageFormat::Jpeg);
+        file.path = Path::new("misnamed.png");
+        assert_eq!(image(&file, &Limits::default()).unwrap().dim(), (8, 8, 3));
     }
 
     #[test]
@@ -162,10 +159,9 @@ mod tests {
             RgbImage::from_fn(64, 64, |x, y| Rgb([(x * 4) as u8, (y * 4) as u8, (x ^ y) as u8])),
             ImageFormat::Jpeg,
         );
-        let bytes = fs::read(file.path()).unwrap();
-        for length in 0..bytes.len() {
-            fs::write(file.path(), &bytes[..length]).unwrap();
-            assert!(image(file.path(), &Limits::default()).is_err(), "{length} of {} bytes", bytes.len());
+        for length in 0..file.bytes.len() {
+            let cut = Encoded::new(file.path, &file.bytes[..length]);
+            assert!(image(&cut, &Limits::default()).is_err(), "{length} of {} bytes", file.bytes.len());
         }
     }
 
@@ -173,16 +169,24 @@ mod tests {
     fn a_header_beyond_the_limits_is_refused_by_name() {
         let file = encoded(RgbImage::new(40, 30), ImageFormat::Png);
         let limits = Limits { max_pixels: 1199, ..Limits::default() };
-        let error = image(file.path(), &limits).unwrap_err();
+        let error = image(&file, &limits).unwrap_err();
         assert!(error.to_string().contains("1200 pixels, the limit is 1199"), "{error}");
+    }
+
+    #[test]
+    fn a_file_beyond_the_limits_is_not_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), [0; 11]).unwrap();
         let limits = Limits { max_file_bytes: 10, ..Limits::default() };
-        assert!(matches!(image(file.path(), &limits), Err(DataError::TooLarge { what: "bytes", .. })));
+        assert!(matches!(
+            Encoded::read(file.path(), &limits),
+            Err(DataError::TooLarge { what: "bytes", .. })
+        ));
     }
 
     #[test]
     fn other_content_is_not_an_image() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), b"II*\0").unwrap();
-        assert!(matches!(image(file.path(), &Limits::default()), Err(DataError::UnknownFormat { .. })));
+        let file = Encoded::new(Path::new("notes.txt"), b"II*\0");
+        assert!(matches!(image(&file, &Limits::default()), Err(DataError::UnknownFormat { .. })));
     }
 }

@@ -7,7 +7,7 @@ use ::image::codecs::jpeg::JpegDecoder;
 use ::image::codecs::png::PngDecoder;
 use ::image::{ColorType, ImageDecoder, ImageError, ImageFormat, guess_format};
 
-use super::{bytes_of, cloud, tiff};
+use super::{Encoded, cloud, tiff};
 use crate::{DataError, Limits};
 
 /// What a file holds.
@@ -43,19 +43,19 @@ pub enum Look {
 /// Reads the header of a file in any format that is read here.
 ///
 /// # Errors
-/// [`DataError::Read`], [`DataError::TooLarge`], [`DataError::UnknownFormat`], [`DataError::Malformed`],
+/// [`DataError::TooLarge`], [`DataError::UnknownFormat`], [`DataError::Malformed`],
 /// [`DataError::Unsupported`].
-pub fn look(path: &Path, limits: &Limits) -> Result<Look, DataError> {
-    let bytes = bytes_of(path, limits)?;
-    if tiff::is_tiff(&bytes) {
-        return tiff::header(path, &bytes, limits);
+pub fn look(file: &Encoded, limits: &Limits) -> Result<Look, DataError> {
+    let (path, bytes) = (file.path, &file.bytes[..]);
+    if tiff::is_tiff(bytes) {
+        return tiff::header(path, bytes, limits);
     }
-    if cloud::is_ply(&bytes) {
-        return cloud::header(path, &bytes, limits);
+    if cloud::is_ply(bytes) {
+        return cloud::header(path, bytes, limits);
     }
-    match guess_format(&bytes) {
-        Ok(ImageFormat::Png) => picture(path, PngDecoder::new(Cursor::new(&bytes[..])), limits),
-        Ok(ImageFormat::Jpeg) => picture(path, JpegDecoder::new(Cursor::new(&bytes[..])), limits),
+    match guess_format(bytes) {
+        Ok(ImageFormat::Png) => picture(path, PngDecoder::new(Cursor::new(bytes)), limits),
+        Ok(ImageFormat::Jpeg) => picture(path, JpegDecoder::new(Cursor::new(bytes)), limits),
         _ => Err(DataError::UnknownFormat {
             path: path.to_path_buf(),
             expected: "a PNG or JPEG image, a TIFF or a PLY cloud",
@@ -93,7 +93,8 @@ mod tests {
     fn the_header_tells_pictures_measurements_and_clouds_apart() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let look = |name: &str| look(&at(name), &Limits::default());
+        let look =
+            |name: &str| look(&Encoded::read(&at(name), &Limits::default()).unwrap(), &Limits::default());
         RgbImage::new(5, 4).save(at("colour.jpg")).unwrap();
         DynamicImage::from(GrayImage::new(5, 4)).save(at("grey.png")).unwrap();
         ImageBuffer::<Luma<u16>, Vec<u16>>::new(5, 4).save(at("deep.png")).unwrap();

@@ -6,18 +6,17 @@ use std::path::Path;
 use ndarray::Array2;
 use tiff::encoder::{TiffEncoder, colortype::Gray32Float};
 
-use super::{bytes_of, tiff as samples};
+use super::{Encoded, tiff as samples};
 use crate::{DataError, Limits, atomic};
 
 /// Reads an anomaly map `[H, W]`; higher is more anomalous. 32- or 64-bit floats.
 ///
 /// # Errors
 /// As [`super::xyz`], and [`DataError::NotFinite`] for a NaN or an infinity.
-pub fn map(path: &Path, limits: &Limits) -> Result<Array2<f32>, DataError> {
-    let bytes = bytes_of(path, limits)?;
-    let raster = samples::raster(path, &bytes, limits, 1, "a single-channel float TIFF")?;
-    let map = raster.into_measurements(path, false)?.index_axis_move(ndarray::Axis(0), 0);
-    check_finite(path, &map)?;
+pub fn map(file: &Encoded, limits: &Limits) -> Result<Array2<f32>, DataError> {
+    let raster = samples::raster(file, limits, 1, "a single-channel float TIFF")?;
+    let map = raster.into_measurements(file.path, false)?.index_axis_move(ndarray::Axis(0), 0);
+    check_finite(file.path, &map)?;
     Ok(map)
 }
 
@@ -55,6 +54,11 @@ mod tests {
 
     use super::*;
 
+    fn read(path: &Path) -> Array2<f32> {
+        let limits = Limits::default();
+        map(&Encoded::read(path, &limits).unwrap(), &limits).unwrap()
+    }
+
     proptest! {
         #[test]
         fn a_map_survives_writing_and_reading_bit_for_bit(
@@ -65,7 +69,7 @@ mod tests {
             let path = folder.path().join("000.tiff");
             let written = Array2::from_shape_fn((rows, columns), |(i, j)| seed[i * columns + j]);
             write_map(&path, &written).unwrap();
-            let read = map(&path, &Limits::default()).unwrap();
+            let read = read(&path);
             prop_assert_eq!(read.dim(), written.dim());
             prop_assert!(read.iter().zip(&written).all(|(a, b)| a.to_bits() == b.to_bits()));
         }
@@ -77,7 +81,7 @@ mod tests {
         let path = folder.path().join("000.tiff");
         let turned = Array2::from_shape_fn((3, 5), |(i, j)| (10 * i + j) as f32).reversed_axes();
         write_map(&path, &turned).unwrap();
-        assert_eq!(map(&path, &Limits::default()).unwrap(), turned);
+        assert_eq!(read(&path), turned);
     }
 
     #[test]

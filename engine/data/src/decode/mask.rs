@@ -1,8 +1,6 @@
 //! Ground-truth masks.
 
-use std::path::Path;
-
-use super::{bytes_of, image, tiff};
+use super::{Encoded, image, tiff};
 use crate::{DataError, Limits, Mask};
 
 /// Reads a mask, `[H, W]`: defective where any colour channel is above 0 (a class id is as good as 255; alpha
@@ -10,15 +8,15 @@ use crate::{DataError, Limits, Mask};
 ///
 /// # Errors
 /// As [`super::image()`]; [`DataError::Unsupported`] for JPEG, whose compression leaves values above 0 all over.
-pub fn mask(path: &Path, limits: &Limits) -> Result<Mask, DataError> {
-    let bytes = bytes_of(path, limits)?;
-    if tiff::is_tiff(&bytes) {
-        return tiff::raster(path, &bytes, limits, 1, "a TIFF")?.into_positive(path);
+pub fn mask(file: &Encoded, limits: &Limits) -> Result<Mask, DataError> {
+    let path = file.path;
+    if tiff::is_tiff(&file.bytes) {
+        return tiff::raster(file, limits, 1, "a TIFF")?.into_positive(path);
     }
-    if bytes.starts_with(&[0xFF, 0xD8]) {
+    if file.bytes.starts_with(&[0xFF, 0xD8]) {
         return Err(DataError::unsupported(path, "a JPEG cannot be a mask: it is not lossless; store a PNG"));
     }
-    let pixels = image::dynamic(path, &bytes, limits)?.into_rgb16();
+    let pixels = image::dynamic(file, limits)?.into_rgb16();
     let (columns, rows) = pixels.dimensions();
     let cells = pixels.pixels().map(|p| p.0.iter().any(|&v| v > 0)).collect();
     Mask::from_shape_vec((rows as usize, columns as usize), cells).map_err(|e| DataError::malformed(path, e))
@@ -27,6 +25,8 @@ pub fn mask(path: &Path, limits: &Limits) -> Result<Mask, DataError> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Cursor;
+    use std::path::Path;
 
     use ::image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA};
 
@@ -34,9 +34,10 @@ mod tests {
     use crate::shared_scans;
 
     fn read(image: DynamicImage, format: ImageFormat) -> Result<Vec<bool>, DataError> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        image.write_to(&mut fs::File::create(file.path()).unwrap(), format).unwrap();
-        mask(file.path(), &Limits::default()).map(|m| m.into_raw_vec_and_offset().0)
+        let mut bytes = Cursor::new(Vec::new());
+        image.write_to(&mut bytes, format).unwrap();
+        mask(&Encoded::new(Path::new("mask"), bytes.into_inner()), &Limits::default())
+            .map(|m| m.into_raw_vec_and_offset().0)
     }
 
     #[test]
@@ -65,7 +66,8 @@ mod tests {
         let Some(category) = shared_scans::cable_gland() else { return };
         for (defect, defective) in [("good", false), ("bent", true), ("cut", true)] {
             for entry in fs::read_dir(category.join("test").join(defect).join("gt")).unwrap() {
-                let mask = mask(&entry.unwrap().path(), &Limits::default()).unwrap();
+                let (path, limits) = (entry.unwrap().path(), Limits::default());
+                let mask = mask(&Encoded::read(&path, &limits).unwrap(), &limits).unwrap();
                 assert_eq!(mask.dim(), (400, 400));
                 assert_eq!(mask.iter().any(|&d| d), defective);
             }

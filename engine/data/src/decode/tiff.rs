@@ -8,7 +8,7 @@ use tiff::TiffError;
 use tiff::decoder::{ChunkType, Decoder, DecodingResult};
 use tiff::tags::{SampleFormat, Tag};
 
-use super::Look;
+use super::{Encoded, Look};
 use crate::{DataError, Limits};
 
 /// `PhotometricInterpretation` of images whose zero is white: the decoder would invert them.
@@ -47,12 +47,12 @@ pub(super) fn header(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Look,
 /// Decodes the first image; it must have `channels` samples a pixel. `expected` completes "not ..." for files
 /// that are no TIFF.
 pub(super) fn raster(
-    path: &Path,
-    bytes: &[u8],
+    file: &Encoded,
     limits: &Limits,
     channels: usize,
     expected: &'static str,
 ) -> Result<Raster, DataError> {
+    let (path, bytes) = (file.path, &file.bytes[..]);
     if !is_tiff(bytes) {
         return Err(DataError::UnknownFormat { path: path.to_path_buf(), expected });
     }

@@ -1,43 +1,44 @@
 //! Organised points and depth images. Here, and only here, it is decided which cells hold a measurement.
 
-use std::path::Path;
+use ndarray::{Array3, Axis, Zip};
 
-use ndarray::{Array3, Zip};
-
-use super::{bytes_of, image, tiff};
+use super::{Encoded, Stored, image, tiff};
 use crate::{DataError, Frame, Grid, Limits, Mask};
 
 /// Reads organised points: a TIFF of three floats (32 or 64 bits) a pixel, to a native grid `[3, H, W]` in
-/// metres after multiplication by `metres` (metres a stored unit).
+/// metres (without `stored.offset`).
 ///
-/// A point is invalid, and stored as (0, 0, 0), where it is exactly (0, 0, 0) or any coordinate is NaN or
-/// infinite. A grid without any valid point is returned as such: its caller knows whether that is an error.
+/// A point is invalid, and given as (0, 0, 0), where it is exactly (0, 0, 0), any coordinate is NaN or infinite,
+/// or its z is stored as `stored.invalid`. A grid without any valid point is returned as such: its caller knows whether that is an error.
 ///
 /// # Errors
-/// [`DataError::Read`], [`DataError::TooLarge`], [`DataError::UnknownFormat`], [`DataError::Malformed`], and
+/// [`DataError::TooLarge`], [`DataError::UnknownFormat`], [`DataError::Malformed`], and
 /// [`DataError::Unsupported`] for another sample type or count.
-pub fn xyz(path: &Path, metres: f64, limits: &Limits) -> Result<Grid, DataError> {
-    let raster = tiff::raster(path, &bytes_of(path, limits)?, limits, 3, "a TIFF of three floats a pixel")?;
-    Ok(organised(raster.into_measurements(path, false)?, metres, |v| v != 0.0))
+pub fn xyz(file: &Encoded, stored: &Stored, limits: &Limits) -> Result<Grid, DataError> {
+    let raster = tiff::raster(file, limits, 3, "a TIFF of three floats a pixel")?;
+    Ok(organised(raster.into_measurements(file.path, false)?, &Stored { offset: 0.0, ..*stored }, |v| {
+        v != 0.0
+    }))
 }
 
 /// Reads a depth image, a single-channel TIFF (floats, 16- or 32-bit unsigned integers) or a 16-bit grey PNG,
-/// to a native grid `[1, H, W]` in metres. Invalid, and stored as 0, where it is not a finite number above 0.
+/// to a native grid `[1, H, W]` in metres. Invalid, and given as 0, where it is stored as 0 or `stored.invalid`, and
+/// where it is not a finite number above 0.
 ///
 /// # Errors
 /// As [`xyz`].
-pub fn depth(path: &Path, metres: f64, limits: &Limits) -> Result<Grid, DataError> {
-    let bytes = bytes_of(path, limits)?;
-    let values = if tiff::is_tiff(&bytes) {
-        tiff::raster(path, &bytes, limits, 1, "a TIFF")?.into_measurements(path, true)?
+pub fn depth(file: &Encoded, stored: &Stored, limits: &Limits) -> Result<Grid, DataError> {
+    let values = if tiff::is_tiff(&file.bytes) {
+        tiff::raster(file, limits, 1, "a TIFF")?.into_measurements(file.path, true)?
     } else {
-        png_depth(path, &bytes, limits)?
+        png_depth(file, limits)?
     };
-    Ok(organised(values, metres, |v| v > 0.0))
+    Ok(organised(values, stored, |v| v > 0.0))
 }
 
-fn png_depth(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Array3<f32>, DataError> {
-    let ::image::DynamicImage::ImageLuma16(pixels) = image::dynamic(path, bytes, limits)? else {
+fn png_depth(file: &Encoded, limits: &Limits) -> Result<Array3<f32>, DataError> {
+    let path = file.path;
+    let ::image::DynamicImage::ImageLuma16(pixels) = image::dynamic(file, limits)? else {
         return Err(DataError::unsupported(
             path,
             "depth is read from 16-bit grey PNG or single-channel TIFF",
@@ -49,15 +50,22 @@ fn png_depth(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Array3<f32>, 
         .map_err(|e| DataError::malformed(path, e))
 }
 
-/// Scales to metres and finds the validity: every channel finite, and at least one that `measures`.
-fn organised(mut values: Array3<f32>, metres: f64, measures: impl Fn(f32) -> bool) -> Grid {
-    let (_, rows, columns) = values.dim();
-    if metres != 1.0 {
-        values.mapv_inplace(|v| (f64::from(v) * metres) as f32);
-    }
+/// Scales to metres and finds the validity: every channel finite, one at least that `measures` as it is stored and
+/// in metres, the last one (z, or the depth) not stored as the invalid value.
+fn organised(mut values: Array3<f32>, stored: &Stored, measures: impl Fn(f32) -> bool) -> Grid {
+    let (channels, rows, columns) = values.dim();
     let mut valid = Mask::from_elem((rows, columns), false);
-    for plane in values.outer_iter() {
-        Zip::from(&mut valid).and(&plane).for_each(|valid, &v| *valid |= measures(v));
+    for mut plane in values.outer_iter_mut() {
+        Zip::from(&mut valid).and(&mut plane).for_each(|valid, v| {
+            let metres = (f64::from(*v) * stored.metres + stored.offset) as f32;
+            *valid |= *v != 0.0 && measures(metres);
+        });
+    }
+    Zip::from(&mut valid)
+        .and(&values.index_axis(Axis(0), channels - 1))
+        .for_each(|valid, &v| *valid &= !stored.is_invalid(v));
+    if stored.metres != 1.0 || stored.offset != 0.0 {
+        values.mapv_inplace(|v| (f64::from(v) * stored.metres + stored.offset) as f32);
     }
     for plane in values.outer_iter() {
         Zip::from(&mut valid).and(&plane).for_each(|valid, v| *valid &= v.is_finite());
@@ -72,7 +80,8 @@ fn organised(mut values: Array3<f32>, metres: f64, measures: impl Fn(f32) -> boo
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::PathBuf;
+    use std::io::Cursor;
+    use std::path::{Path, PathBuf};
 
     use proptest::prelude::*;
 
@@ -125,9 +134,12 @@ mod tests {
     }
 
     fn read(bytes: &[u8], metres: f64) -> Result<Grid, DataError> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), bytes).unwrap();
-        xyz(file.path(), metres, &Limits::default())
+        let stored = Stored { metres, ..Stored::default() };
+        xyz(&Encoded::new(Path::new("xyz.tiff"), bytes), &stored, &Limits::default())
+    }
+
+    fn read_depth(bytes: &[u8], stored: Stored) -> Result<Grid, DataError> {
+        depth(&Encoded::new(Path::new("depth"), bytes), &stored, &Limits::default())
     }
 
     fn le(values: &[f32]) -> Vec<u8> {
@@ -169,20 +181,34 @@ mod tests {
 
     #[test]
     fn depth_keeps_positive_finite_values() {
-        let file = tempfile::NamedTempFile::new().unwrap();
         let stored = [0.0, -1.0, f32::NAN, f32::INFINITY, 0.7];
-        fs::write(file.path(), float_tiff((1, 5), 1, false, 32, &le(&stored))).unwrap();
-        let grid = depth(file.path(), 1.0, &Limits::default()).unwrap();
+        let grid = read_depth(&float_tiff((1, 5), 1, false, 32, &le(&stored)), Stored::default()).unwrap();
         assert_eq!(grid.values.iter().copied().collect::<Vec<_>>(), [0.0, 0.0, 0.0, 0.0, 0.7]);
         assert_eq!((0..5).filter(|&j| grid.is_valid(0, j)).collect::<Vec<_>>(), [4]);
     }
 
     #[test]
+    fn a_depth_has_an_offset_and_an_invalid_value_and_a_stored_zero_is_none() {
+        let stored = Stored { metres: 1e-3, offset: 0.5, invalid: Some(-9999.0) };
+        let values = le(&[0.0, -9999.0, -100.0, -600.0, 250.0]);
+        let grid = read_depth(&float_tiff((1, 5), 1, false, 32, &values), stored).unwrap();
+        assert_eq!(grid.values.iter().copied().collect::<Vec<_>>(), [0.0, 0.0, 0.4, 0.0, 0.75]);
+    }
+
+    #[test]
+    fn an_organised_point_is_invalid_where_its_z_is() {
+        let stored = Stored { metres: 1e-3, offset: 7.0, invalid: Some(-9999.0) };
+        let bytes = float_tiff((1, 2), 3, false, 32, &le(&[1.0, 2.0, -9999.0, -9999.0, 2.0, 1.0]));
+        let grid = xyz(&Encoded::new(Path::new("xyz.tiff"), bytes), &stored, &Limits::default()).unwrap();
+        assert_eq!(grid.values.iter().copied().collect::<Vec<_>>(), [0.0, -9.999, 0.0, 0.002, 0.0, 0.001]);
+    }
+
+    #[test]
     fn sixteen_bit_depth_images_are_read() {
-        let file = tempfile::Builder::new().suffix(".png").tempfile().unwrap();
         let pixels = ::image::ImageBuffer::<::image::Luma<u16>, _>::from_raw(2, 1, vec![0, 1234]).unwrap();
-        pixels.save(file.path()).unwrap();
-        let grid = depth(file.path(), 1e-3, &Limits::default()).unwrap();
+        let mut png = Cursor::new(Vec::new());
+        pixels.write_to(&mut png, ::image::ImageFormat::Png).unwrap();
+        let grid = read_depth(png.get_ref(), Stored { metres: 1e-3, ..Stored::default() }).unwrap();
         assert_eq!(grid.values.iter().copied().collect::<Vec<_>>(), [0.0, 1.234]);
     }
 
@@ -191,10 +217,10 @@ mod tests {
         let Some(data) = shared_scans::folder() else { return };
         for name in ["bent_000.tiff", "train_good_000.tiff"] {
             let path: PathBuf = data.join("mvtec3d/original_bytes").join(name);
-            let grid = xyz(&path, 1.0, &Limits::default()).unwrap();
+            let bytes = fs::read(&path).unwrap();
+            let grid = read(&bytes, 1.0).unwrap();
             assert_eq!(grid.values.dim(), (3, 400, 400));
             // The data starts at byte 8 and is uncompressed: compare it as it lies in the file.
-            let bytes = fs::read(&path).unwrap();
             for ((c, i, j), &v) in grid.values.indexed_iter() {
                 let at = 8 + 12 * (400 * i + j) + 4 * c;
                 if grid.is_valid(i, j) {

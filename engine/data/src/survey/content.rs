@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::naming::Files;
-use crate::decode::{self, Look};
+use crate::decode::{self, Encoded, Look, Stored};
 use crate::{Grid, Limits, Sensor, SensorKind, Unit};
 
 /// Words in a name that mean ground truth.
@@ -85,7 +85,8 @@ fn finding(folder: &Path, files: Files, samples: usize, limits: &Limits) -> (Fin
     let mut kinds = BTreeSet::new();
     let mut broken = None;
     for path in samples {
-        match decode::look(&path, limits).map_err(|e| e.to_string()).and_then(|l| kind_of(&path, l)) {
+        let look = Encoded::read(&path, limits).and_then(|file| decode::look(&file, limits));
+        match look.map_err(|e| e.to_string()).and_then(|l| kind_of(&path, l)) {
             Ok((kind, size, deep)) => {
                 finding.sensor.kind = kind;
                 finding.deep |= deep;
@@ -137,11 +138,12 @@ fn kind_of(path: &Path, look: Look) -> Result<Held, String> {
 
 /// How far the measurements of a sensor reach, and the unit that this suggests.
 fn measure(finding: &mut Finding, limits: &Limits) {
-    let mut files = finding.samples.iter();
+    let stored = &Stored::default();
+    let mut files = finding.samples.iter().filter_map(|path| Encoded::read(path, limits).ok());
     let reach = match finding.sensor.kind {
-        SensorKind::Xyz => files.find_map(|p| side(&decode::xyz(p, 1.0, limits).ok()?)),
-        SensorKind::Depth => files.find_map(|p| {
-            let values = sorted(&decode::depth(p, 1.0, limits).ok()?, 0)?;
+        SensorKind::Xyz => files.find_map(|file| side(&decode::xyz(&file, stored, limits).ok()?)),
+        SensorKind::Depth => files.find_map(|file| {
+            let values = sorted(&decode::depth(&file, stored, limits).ok()?, 0)?;
             Some(f64::from(values[values.len() / 2]))
         }),
         _ => None,

@@ -1,8 +1,9 @@
 //! What organised points say of how the part lies.
 
 use super::Finding;
+use crate::decode::{self, Encoded, Stored};
 use crate::prepare::Background;
-use crate::{Limits, Mask, SensorKind, decode};
+use crate::{Limits, Mask, SensorKind};
 
 /// The least share of the measured points that a part has, where it stands out at all.
 const LEAST_SHARE: f64 = 0.005;
@@ -25,11 +26,12 @@ pub struct Part {
 /// Looks at the first sensor of organised points.
 pub(super) fn of(sensors: &[Finding], limits: &Limits) -> Option<Part> {
     let height = sensors.iter().find(|f| f.sensor.kind == SensorKind::Xyz)?;
-    let metres = height.sensor.unit.metres();
+    let stored = &Stored { metres: height.sensor.unit.metres(), ..Stored::default() };
     let mut directions = Vec::new();
     let mut stands_out = true;
     for path in &height.samples {
-        let Ok(grid) = decode::xyz(path, metres, limits) else { continue };
+        let grid = Encoded::read(path, limits).and_then(|file| decode::xyz(&file, stored, limits));
+        let Ok(grid) = grid else { continue };
         let (rows, columns) = grid.size();
         let measured = (0..rows * columns).filter(|&k| grid.is_valid(k / columns, k % columns)).count();
         match Background::default().remove(&grid) {

@@ -5,7 +5,8 @@ use std::fs;
 use ndarray::Array3;
 
 use super::*;
-use crate::{Frame, Limits, decode, shared_scans};
+use crate::decode::{self, Encoded, Stored};
+use crate::{Frame, Limits, shared_scans};
 
 /// `size` cells of 1 mm; `height` (metres above a table 0.6 m away) a cell, `None` where nothing is measured.
 fn scene(size: (usize, usize), height: impl Fn(usize, usize) -> Option<f64>) -> Grid {
@@ -118,17 +119,19 @@ fn cutting_out_leaves_the_part_alone_valid() {
 #[test]
 fn real_parts_are_kept_whole_with_their_defects() {
     let Some(category) = shared_scans::cable_gland() else { return };
+    let limits = Limits::default();
     for defect in ["bent", "cut", "good"] {
         for entry in fs::read_dir(category.join("test").join(defect).join("xyz")).unwrap() {
             let path = entry.unwrap().path();
-            let points = decode::xyz(&path, 1.0, &Limits::default()).unwrap();
+            let points =
+                decode::xyz(&Encoded::read(&path, &limits).unwrap(), &Stored::default(), &limits).unwrap();
             let found = Background::default().remove(&points).unwrap();
             let cells = count(&found.mask);
             assert!((20_000..30_000).contains(&cells), "{}: {cells}", path.display());
             // The defect, where it was measured above the plane, is in the mask.
             let name = path.file_stem().unwrap().to_str().unwrap();
             let truth = category.join("test").join(defect).join("gt").join(format!("{name}.png"));
-            let truth = decode::mask(&truth, &Limits::default()).unwrap();
+            let truth = decode::mask(&Encoded::read(&truth, &limits).unwrap(), &limits).unwrap();
             let plane = found.plane.unwrap();
             let mut lost = 0;
             for_each_valid(&points, |i, j, p| {
