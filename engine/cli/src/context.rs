@@ -7,7 +7,6 @@ use assay_core::inspect::Inspector;
 use assay_core::model::Model;
 use assay_core::plugin::{Registry, SearchPath, Services};
 use assay_core::recipe::Recipe;
-use assay_data::Limits;
 use assay_inference::{Device, Engine, Options, Runtime};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +16,6 @@ pub(crate) struct Context {
     pub(crate) registry: Registry,
     pub(crate) engine: Arc<Engine>,
     pub(crate) services: Services,
-    pub(crate) limits: Limits,
 }
 
 /// The folders searched for plugins: the recipe's own first.
@@ -54,7 +52,7 @@ impl Context {
             watch: console.watch(),
             ..Services::new(machine.threads)?
         };
-        Ok(Self { registry, engine, services, limits: Limits::default() })
+        Ok(Self { registry, engine, services })
     }
 
     /// Opens a model with its inspector. What differs from the machine it was fitted on is one warning, or, for a model that
@@ -85,6 +83,6 @@ impl Context {
     /// Opens a model that was read from `path`.
     pub(crate) fn inspect_with(&self, model: Model, sha256: String, path: &Path) -> Result<Inspector> {
         let folder = path.parent().unwrap_or(Path::new(""));
-        Ok(Inspector::open(model, sha256, folder, &self.registry, &self.engine, &self.services, self.limits)?)
+        Ok(Inspector::open(model, sha256, folder, &self.registry, &self.engine, &self.services)?)
     }
 }

@@ -18,7 +18,8 @@ pub(crate) struct Judged {
     pub(crate) map: Array2<f32>,
 }
 
-/// The map of a scan and the number that decides, from what its steps made; `floor` stands where nothing was scored.
+/// The map of a scan and the number that decides, from what its steps made; `floor` stands where nothing was scored (with sensors
+/// missing: the scan's own lowest score).
 ///
 /// # Errors
 /// [`Error::Scan`] where no cell of it could be scored, or the score is no number: it is neither good nor bad.
@@ -31,7 +32,13 @@ pub(crate) fn judge(
 ) -> Result<Judged> {
     let refuse = |message: String| Error::Scan { scan: scan.id.clone(), message };
     let fused = pipeline.last_scores(scan, outcome)?;
-    if !fused.image_score.is_finite() || valid_scores(&fused).is_empty() {
+    let scores = valid_scores(&fused);
+    // The floor is that of all steps; scores of some of them may lie lower.
+    let floor = match pipeline.partial(scan)? {
+        Some(_) => scores.iter().copied().fold(f32::INFINITY, f32::min),
+        None => floor,
+    };
+    if !fused.image_score.is_finite() || scores.is_empty() {
         return Err(refuse("no patch of it could be scored: is the part in view and measured?".into()));
     }
     let sigma = recipe.map.sigma * scan.native.0.min(scan.native.1) as f64;

@@ -104,12 +104,7 @@ fn defined(value: std::result::Result<f64, MetricError>) -> Option<f64> {
 ///
 /// # Errors
 /// A mask that cannot be used, or an error of `on_scan`; a scan that cannot be inspected is counted, not an error.
-pub fn evaluate(
-    inspector: &Inspector,
-    scans: &[ScanFiles],
-    limits: &Limits,
-    on_scan: &mut OnScan<'_>,
-) -> Result<Figures> {
+pub fn evaluate(inspector: &Inspector, scans: &[ScanFiles], on_scan: &mut OnScan<'_>) -> Result<Figures> {
     let mut all = MapSet::new();
     let mut by_defect: BTreeMap<String, MapSet> =
         scans.iter().filter_map(|s| s.defect.clone()).map(|d| (d, MapSet::new())).collect();
@@ -128,7 +123,7 @@ pub fn evaluate(
                 times.push(inspection.total.as_secs_f64() * 1e3);
                 let labelled = !defective || files.mask.is_some();
                 if labelled {
-                    add_map(&mut all, &mut by_defect, files, &inspection, limits)?;
+                    add_map(&mut all, &mut by_defect, files, &inspection, &inspector.recipe.limits)?;
                 }
                 scored.push(Scored {
                     defect: files.defect.clone(),

@@ -5,7 +5,7 @@
 //! more for each fold without that fold's scans; the out-of-fold scores set its scale and are what later steps learn from,
 //! so that no scan is scored by a model that saw it. Calibration scans are not looked at until all of this is done.
 
-use crate::calibrate::score_scans;
+use crate::calibrate::{partial_calibrations, score_scans};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Worker};
 use crate::model::{self, Manifest, Model, NetworkRecord, PluginRecord, recipe_sha256, scan_record};
@@ -15,9 +15,9 @@ use crate::prepare::{self, Prepared};
 use crate::recipe::{Recipe, resolved};
 use crate::scale::{Scale, Scales, valid_scores};
 use crate::store::Store;
-use crate::threshold::{Budget, Calibration};
+use crate::threshold::{Budget, Calibration, PartialCalibration};
 use crate::value::{Content, Data, Spec, Value, planes};
-use assay_data::{Dataset, Limits, ScanFiles};
+use assay_data::{Dataset, ScanFiles};
 use assay_inference::Engine;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
@@ -78,7 +78,6 @@ struct Fit<'a> {
     recipe: &'a Recipe,
     pipeline: Pipeline,
     training: &'a [ScanFiles],
-    limits: &'a Limits,
     services: &'a Services,
     /// Native sizes of the training scans.
     natives: Vec<(usize, usize)>,
@@ -99,7 +98,6 @@ pub fn fit(
     recipe: &Recipe,
     graph: Graph,
     split: &Split,
-    limits: &Limits,
     engine: &Engine,
     services: &Services,
 ) -> Result<Model> {
@@ -116,7 +114,7 @@ pub fn fit(
         std::fs::create_dir(&path).map_err(|e| Error::io(&path, e)).map(|()| path)
     };
     let services = Services { scratch: Some(folder("plugins")?), ..services.clone() };
-    let example = prepare::load(recipe, &split.training[0], limits)?;
+    let example = prepare::load(recipe, &split.training[0])?;
     let n = split.training.len();
     let n_folds = recipe.decide.folds.min(n);
     let mut order: Vec<usize> = (0..n).collect();
@@ -129,7 +127,6 @@ pub fn fit(
         recipe,
         pipeline: Pipeline::plan(recipe, graph, &example, &Shapes::new(), &services)?,
         training: &split.training,
-        limits,
         services: &services,
         natives: vec![example.native; n],
         folds,
@@ -142,9 +139,11 @@ pub fn fit(
     }
     let floor = fit.floor()?;
     let Fit { mut pipeline, .. } = fit;
-    let scored = score_scans(recipe, &pipeline, floor, &split.calibration, limits, &services)?;
+    let scored = score_scans(recipe, &pipeline, floor, &split.calibration, &[], &services)?;
     let calibration = Calibration::new(budget, scored)?;
-    fitted_model(recipe, &mut pipeline, split, engine, &services, floor, calibration)
+    let partial = partial_calibrations(recipe, &pipeline, floor, &split.calibration, budget, &services)?;
+    let thresholds = Thresholds { floor, calibration, partial };
+    fitted_model(recipe, &mut pipeline, split, engine, &services, thresholds)
 }
 
 impl Fit<'_> {
@@ -211,7 +210,7 @@ impl Fit<'_> {
                 shown: None,
             });
         }
-        prepare::load(self.recipe, &self.training[i], self.limits)
+        prepare::load(self.recipe, &self.training[i])
     }
 
     /// Whether a step takes nothing but scores, which are all known.
@@ -403,6 +402,13 @@ fn storable(value: &Value) -> Value {
     }
 }
 
+/// What calibration gives a model.
+struct Thresholds {
+    floor: f32,
+    calibration: Calibration,
+    partial: Vec<PartialCalibration>,
+}
+
 /// The model of a fitted pipeline.
 fn fitted_model(
     recipe: &Recipe,
@@ -410,8 +416,7 @@ fn fitted_model(
     split: &Split,
     engine: &Engine,
     services: &Services,
-    floor: f32,
-    calibration: Calibration,
+    thresholds: Thresholds,
 ) -> Result<Model> {
     let mut states = BTreeMap::new();
     for at in 0..pipeline.graph.steps.len() {
@@ -470,8 +475,10 @@ fn fitted_model(
                 .filter(|(.., content)| *content == Content::Scores)
                 .map(|(at, ..)| (pipeline.graph.output_name(at), pipeline.scales[at.0][at.1]))
                 .collect(),
-            floor,
-            calibration,
+            sensor_sizes: pipeline.sensors.iter().filter_map(|s| Some((s.name.clone(), s.size?))).collect(),
+            floor: thresholds.floor,
+            calibration: thresholds.calibration,
+            partial: thresholds.partial,
             sections: Vec::new(),
         },
         states,

@@ -6,7 +6,7 @@ use crate::recipe::toml::{Node, Value as Toml};
 use crate::recipe::{From, Recipe, StepDecl};
 use crate::steps::{onnx, onnx_map};
 use crate::value::Content;
-use assay_data::SensorKind;
+use assay_data::{Sensor, SensorKind};
 use assay_inference::{DEFAULT_BACKBONE, Engine};
 use std::collections::HashMap;
 use std::path::Path;
@@ -446,7 +446,7 @@ fn bind(
         }
         for (_, s) in bound.iter().filter(|(p, _)| *p == at) {
             let (name, content) = match s {
-                Source::Sensor(i) => (recipe.sensors[*i].name.clone(), content_of(recipe.sensors[*i].kind)),
+                Source::Sensor(i) => (recipe.sensors[*i].name.clone(), content_of(&recipe.sensors[*i])),
                 Source::Output(step, output) => {
                     (graph.output_name((*step, *output)), graph.steps[*step].outputs[*output].1)
                 }
@@ -498,12 +498,13 @@ fn find(
     }
 }
 
-/// The content of a sensor's modality.
-pub fn content_of(kind: SensorKind) -> Content {
-    match kind {
+/// What steps get from a sensor: a depth image whose camera is known becomes points.
+pub fn content_of(sensor: &Sensor) -> Content {
+    match sensor.kind {
         SensorKind::Rgb => Content::Rgb,
         SensorKind::Gray => Content::Gray,
         SensorKind::Xyz => Content::Xyz,
+        SensorKind::Depth if sensor.camera.is_some() => Content::Xyz,
         SensorKind::Depth => Content::Depth,
         SensorKind::Points => Content::Points,
     }

@@ -3,14 +3,14 @@
 use crate::decide::{Judged, judge};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::model::Model;
+use crate::model::{Manifest, Model};
 use crate::pipeline::{Known, Pipeline, Runner};
 use crate::plugin::{Registry, Services};
 use crate::prepare::{self, Prepared};
 use crate::recipe::Recipe;
 use crate::threshold::Calibration;
 use crate::value::{Cloud, Content, Data, Value};
-use assay_data::{Frame, Grid, Limits, ScanFiles, SensorKind};
+use assay_data::{Frame, Grid, Image, ScanFiles};
 use assay_inference::Engine;
 use assay_metrics::{Connectivity, connected_components};
 use ndarray::{Array2, Array3};
@@ -51,7 +51,6 @@ pub struct Inspector {
     pub device: String,
     /// What differs from the machine it was fitted on.
     pub differences: Vec<String>,
-    limits: Limits,
 }
 
 /// Where a scan is wrong: a connected region of the map above the pixel threshold.
@@ -74,6 +73,8 @@ pub struct Inspection {
     pub id: String,
     /// `ok` or `ng`.
     pub verdict: Verdict,
+    /// Sensors that measured nothing: the steps that need them were left out.
+    pub missing: Vec<String>,
     /// The number the verdict follows from ([`crate::recipe::Statistic`]).
     pub score: f64,
     /// The map's maximum.
@@ -105,13 +106,12 @@ impl Inspector {
         registry: &Registry,
         engine: &Engine,
         services: &Services,
-        limits: Limits,
     ) -> Result<Self> {
         let recipe = model.parse_recipe()?;
         let held = |step: &str, _: &str| model.network(step, folder);
         let mut graph = Graph::resolve(&recipe, registry, engine, &held)?;
         graph.share_threads(engine, services.threads())?;
-        let example = blank(&recipe, model.manifest.native);
+        let example = blank(&recipe, &model.manifest);
         let networks = model.manifest.networks.iter().filter(|(_, n)| !n.outputs.is_empty());
         let shapes = networks.map(|(step, n)| (step.clone(), n.outputs.clone())).collect();
         let mut pipeline = Pipeline::plan(&recipe, graph, &example, &shapes, services)?;
@@ -139,12 +139,7 @@ impl Inspector {
         let differences = differences(&model, registry, engine);
         let info = engine.describe();
         let (runtime, device) = (format!("{} {}", info.name, info.version), info.device.to_string());
-        Ok(Self { model, model_sha256, recipe, pipeline, runtime, device, differences, limits })
-    }
-
-    /// The limits that files are read with.
-    pub fn limits(&self) -> &Limits {
-        &self.limits
+        Ok(Self { model, model_sha256, recipe, pipeline, runtime, device, differences })
     }
 
     /// Version of each plugin method in use, by method.
@@ -160,14 +155,32 @@ impl Inspector {
     /// Why it could not be inspected: the caller reports it as `invalid`.
     pub fn inspect(&self, files: &ScanFiles) -> Result<Inspection> {
         let start = Instant::now();
-        let scan = prepare::load(&self.recipe, files, &self.limits)?;
+        let scan = prepare::load_without(&self.recipe, files, &[])?;
         let loaded = start.elapsed();
         self.inspect_prepared(scan, start, loaded)
     }
 
+    /// The thresholds for scans of which these sensors measured nothing.
+    ///
+    /// # Errors
+    /// [`Error::Request`] where the model has none for them.
+    pub fn calibration(&self, missing: &[String]) -> Result<&Calibration> {
+        let manifest = &self.model.manifest;
+        if missing.is_empty() {
+            return Ok(&manifest.calibration);
+        }
+        let partial = manifest.partial.iter().find(|p| p.missing == missing).map(|p| &p.calibration);
+        partial.ok_or_else(|| {
+            let names = missing.join(", ");
+            Error::Request(format!(
+                "the model has no thresholds for scans without {names}; fit or calibrate it anew"
+            ))
+        })
+    }
+
     /// What follows from a score.
-    fn verdict(&self, score: f64) -> Verdict {
-        let Calibration { image, review, .. } = &self.model.manifest.calibration;
+    fn verdict(&self, score: f64, calibration: &Calibration) -> Verdict {
+        let Calibration { image, review, .. } = calibration;
         match review {
             _ if score > image.value => Verdict::Ng,
             Some(review) if score > review.value => Verdict::Review,
@@ -178,7 +191,9 @@ impl Inspector {
     fn inspect_prepared(&self, scan: Prepared, start: Instant, loaded: Duration) -> Result<Inspection> {
         let mut times = vec![("load".to_owned(), loaded)];
         let graph = &self.pipeline.graph;
-        let outcome = self.pipeline.run(&scan, &[graph.last], &Known::new(), true)?;
+        let missing = scan.missing(&self.recipe);
+        let calibration = self.calibration(&missing)?;
+        let outcome = self.pipeline.run(&scan, &[self.pipeline.last(&scan)?], &Known::new(), true)?;
         for (step, time) in graph.steps.iter().zip(&outcome.times) {
             if let Some(time) = time {
                 times.push((step.name.clone(), *time));
@@ -187,7 +202,7 @@ impl Inspector {
         let drawing = Instant::now();
         let floor = self.model.manifest.floor;
         let Judged { score, map_max, map } = judge(&self.recipe, &self.pipeline, floor, &scan, &outcome)?;
-        let regions = regions(&map, self.model.manifest.calibration.pixel.value);
+        let regions = regions(&map, calibration.pixel.value);
         times.push(("map".to_owned(), drawing.elapsed()));
         let steps = graph
             .outputs()
@@ -196,7 +211,8 @@ impl Inspector {
             .collect();
         Ok(Inspection {
             id: scan.id.clone(),
-            verdict: self.verdict(score),
+            verdict: self.verdict(score, calibration),
+            missing,
             score,
             map_max,
             steps,
@@ -242,27 +258,32 @@ fn graph_name(pipeline: &Pipeline, step: usize, output: usize) -> String {
 }
 
 /// A scan of the right shape without content, to plan with.
-fn blank(recipe: &Recipe, native: (usize, usize)) -> Prepared {
-    let grid = |channels| {
-        Data::Grid(Grid {
-            values: Array3::zeros((channels, native.0, native.1)),
-            valid: None,
-            frame: Frame::NATIVE,
-        })
-    };
+fn blank(recipe: &Recipe, manifest: &Manifest) -> Prepared {
+    let native = manifest.native;
     let sensors = recipe.sensors.iter().map(|s| {
-        let data = match s.kind {
-            SensorKind::Rgb => Data::Image(Array3::zeros((native.0, native.1, 3))),
-            SensorKind::Gray => Data::Image(Array3::zeros((native.0, native.1, 1))),
-            SensorKind::Xyz => grid(3),
-            SensorKind::Depth => grid(1),
-            SensorKind::Points => Data::Cloud(Cloud {
+        let size = manifest.sensor_sizes.get(&s.name).copied().unwrap_or(native);
+        let frame = Frame::NATIVE.resized(native, size);
+        let grid = |channels| {
+            let values = Array3::zeros((channels, size.0, size.1));
+            Data::Grid(Grid { values, valid: None, frame })
+        };
+        let image = |channels| {
+            let pixels = Array3::zeros((size.0, size.1, channels));
+            Data::Image(Image { pixels, valid: None, frame })
+        };
+        let content = crate::graph::content_of(s);
+        let data = match content {
+            Content::Rgb => image(3),
+            Content::Gray => image(1),
+            Content::Depth => grid(1),
+            Content::Points => Data::Cloud(Cloud {
                 positions: Array2::zeros((0, 3)),
                 values: Array2::zeros((0, 0)),
                 valid: None,
             }),
+            _ => grid(3),
         };
-        Arc::new(Value { content: crate::graph::content_of(s.kind), data, image_score: f64::NAN })
+        Some(Arc::new(Value { content, data, image_score: f64::NAN }))
     });
     Prepared { id: String::new(), native, sensors: sensors.collect(), scored: None, shown: None }
 }

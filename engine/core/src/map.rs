@@ -1,7 +1,7 @@
 //! From the fused scores to the anomaly map: upsampled to native pixels, smoothed, finite everywhere.
 
 use crate::error::{Error, Result};
-use crate::pipeline::sample;
+use crate::sample::sample;
 use crate::value::{Data, Value};
 use assay_data::Frame;
 use ndarray::{Array2, Zip};

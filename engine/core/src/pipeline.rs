@@ -2,14 +2,15 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Source, Step, Worker, content_of};
+use crate::partial::Partial;
 use crate::plugin::{Failure, Instance, Services};
 use crate::prepare::{Prepared, on_cells, restrict, restrict_softly};
 use crate::recipe::Recipe;
+use crate::sample::{finest, on_grid};
 use crate::scale::Scales;
 use crate::steps::onnx_map;
 use crate::value::{Content, Data, Spec, Value, planes};
-use assay_data::{Frame, Grid, Mask, SensorKind};
-use ndarray::Array2;
+use assay_data::{Frame, Sensor, SensorKind};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,9 +38,16 @@ pub struct Pipeline {
     pub scales: Vec<Vec<Scales>>,
     /// The native size the steps were planned for.
     pub native: (usize, usize),
+    /// What each sensor gives.
+    pub sensors: Vec<Spec>,
+    /// What is left of the steps where sensors are missing.
+    pub partials: Vec<Partial>,
     services: Services,
     seed: u64,
 }
+
+/// Sources of a step with their ports, the specs of what they give, and what does its work.
+type Wired<'a> = (&'a [(usize, Source)], &'a [(usize, Spec)], &'a Runner);
 
 /// What a run over one scan made: values by step and output, and the time of each step.
 pub struct Outcome {
@@ -74,13 +82,15 @@ impl Pipeline {
         shapes: &Shapes,
         services: &Services,
     ) -> Result<Self> {
-        let sensors: Vec<Spec> = recipe
-            .sensors
-            .iter()
-            .zip(&example.sensors)
-            .map(|(s, v)| sensor_spec(&s.name, s.kind, v))
-            .collect();
+        let sensors = recipe.sensors.iter().zip(&example.sensors);
+        let sensors: Option<Vec<Spec>> =
+            sensors.map(|(sensor, value)| Some(sensor_spec(sensor, value.as_ref()?))).collect();
+        let sensors = sensors.ok_or_else(|| {
+            Error::Request("steps are planned for a scan of which no sensor is missing".into())
+        })?;
         let mut pipeline = Self {
+            sensors,
+            partials: Vec::new(),
             scales: graph.steps.iter().map(|s| vec![Scales::RAW; s.outputs.len()]).collect(),
             native: example.native,
             services: services.clone(),
@@ -92,23 +102,7 @@ impl Pipeline {
         };
         for at in 0..pipeline.graph.steps.len() {
             let step = &pipeline.graph.steps[at];
-            let mut inputs: Vec<(usize, Spec)> = Vec::new();
-            for &(port, source) in &step.inputs {
-                let spec = match source {
-                    Source::Sensor(i) => sensors[i].clone(),
-                    Source::Output(s, o) => {
-                        let name = pipeline.graph.output_name((s, o));
-                        Spec { name, ..pipeline.specs[s][o].clone() }
-                    }
-                };
-                inputs.push((port, spec));
-            }
-            if step.is_fuser() {
-                let finest = finest(inputs.iter().map(|(_, s)| s).filter(|s| s.content == Content::Scores));
-                for (_, spec) in inputs.iter_mut().filter(|(_, s)| s.content == Content::Scores) {
-                    (spec.size, spec.frame) = finest;
-                }
-            }
+            let inputs = pipeline.input_specs(at, &step.inputs);
             for (port, spec) in &inputs {
                 let port = &step.info.inputs[*port];
                 if if spec.size.is_some() { !port.grid } else { !port.cloud } {
@@ -148,11 +142,68 @@ impl Pipeline {
             pipeline.specs.push(outputs);
             pipeline.inputs.push(inputs);
         }
+        pipeline.partials = Partial::all(recipe, &pipeline)?;
         Ok(pipeline)
     }
 
+    /// What a step gets from these sources; a fuser's scores lie on the finest grid among them.
+    pub(crate) fn input_specs(&self, at: usize, from: &[(usize, Source)]) -> Vec<(usize, Spec)> {
+        let mut inputs: Vec<(usize, Spec)> = from
+            .iter()
+            .map(|&(port, source)| match source {
+                Source::Sensor(i) => (port, self.sensors[i].clone()),
+                Source::Output(s, o) => {
+                    (port, Spec { name: self.graph.output_name((s, o)), ..self.specs[s][o].clone() })
+                }
+            })
+            .collect();
+        if self.graph.steps[at].is_fuser() {
+            let finest = finest(inputs.iter().map(|(_, s)| s).filter(|s| s.content == Content::Scores));
+            for (_, spec) in inputs.iter_mut().filter(|(_, s)| s.content == Content::Scores) {
+                (spec.size, spec.frame) = finest;
+            }
+        }
+        inputs
+    }
+
+    /// What is left of the steps for a scan; `None` where no sensor is missing.
+    ///
+    /// # Errors
+    /// [`Error::Scan`] where nothing that scores is left.
+    pub fn partial(&self, scan: &Prepared) -> Result<Option<&Partial>> {
+        let missing: Vec<usize> = (0..scan.sensors.len()).filter(|&i| scan.sensors[i].is_none()).collect();
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        if let Some(partial) = self.partials.iter().find(|p| p.missing == missing) {
+            return Ok(Some(partial));
+        }
+        let names: Vec<String> = missing.iter().map(|&i| format!("`{}`", self.sensors[i].name)).collect();
+        let message = format!(
+            "{} measured nothing, and without that nothing is left to decide on",
+            names.join(" and ")
+        );
+        Err(Error::Scan { scan: scan.id.clone(), message })
+    }
+
+    /// The scores that become the map of a scan: `(step, output)`.
+    ///
+    /// # Errors
+    /// As [`Pipeline::partial`].
+    pub fn last(&self, scan: &Prepared) -> Result<(usize, usize)> {
+        Ok(self.partial(scan)?.map_or(self.graph.last, |p| p.last))
+    }
+
+    /// What a step takes in the work on a scan: sources, their specs, and what does its work.
+    fn wired<'a>(&'a self, at: usize, partial: Option<&'a Partial>) -> Wired<'a> {
+        match partial.and_then(|p| p.changed.get(&at)) {
+            Some(changed) => (&changed.from, &changed.inputs, &changed.runner),
+            None => (&self.graph.steps[at].inputs, &self.inputs[at], &self.runners[at]),
+        }
+    }
+
     /// A new instance of step `at` for these inputs.
-    fn instance(&self, at: usize, inputs: &[(usize, Spec)]) -> Result<Instance, Failure> {
+    pub(crate) fn instance(&self, at: usize, inputs: &[(usize, Spec)]) -> Result<Instance, Failure> {
         let step = &self.graph.steps[at];
         let Worker::Plugin(method) = &step.worker else {
             return Err(Failure::about_input("a built-in step has no instance"));
@@ -207,23 +258,22 @@ impl Pipeline {
         parallel: bool,
     ) -> Result<Outcome> {
         let n = self.graph.steps.len();
+        let partial = self.partial(scan)?;
         let is_known = |step: usize| (0..self.specs[step].len()).all(|o| known.contains_key(&(step, o)));
         let mut needed = vec![false; n];
         let mut open: Vec<usize> = wanted.iter().map(|w| w.0).collect();
         while let Some(step) = open.pop() {
             if !std::mem::replace(&mut needed[step], true) && !is_known(step) {
-                open.extend(self.graph.steps[step].inputs.iter().filter_map(|(_, s)| match s {
-                    Source::Output(s, _) => Some(*s),
-                    Source::Sensor(_) => None,
-                }));
+                open.extend(self.parents(step, partial));
             }
         }
         let work = Work {
             pipeline: self,
+            partial,
             scan,
             slots: (0..n).map(|_| Mutex::new(None)).collect(),
             waiting: (0..n)
-                .map(|s| Mutex::new(self.parents(s).iter().filter(|p| needed[**p]).count()))
+                .map(|s| Mutex::new(self.parents(s, partial).iter().filter(|p| needed[**p]).count()))
                 .collect(),
             needed: &needed,
         };
@@ -238,7 +288,7 @@ impl Pipeline {
                 for step in (0..n).filter(|&s| needed[s]) {
                     if is_known(step) {
                         work.release(step, scope);
-                    } else if self.parents(step).is_empty() {
+                    } else if self.parents(step, partial).is_empty() {
                         let work = &work;
                         scope.spawn(move |scope| work.execute(step, scope));
                     }
@@ -268,9 +318,10 @@ impl Pipeline {
     }
 
     /// Steps whose outputs a step takes, each once.
-    fn parents(&self, step: usize) -> Vec<usize> {
-        let mut parents: Vec<usize> = self.graph.steps[step]
-            .inputs
+    fn parents(&self, step: usize, partial: Option<&Partial>) -> Vec<usize> {
+        let mut parents: Vec<usize> = self
+            .wired(step, partial)
+            .0
             .iter()
             .filter_map(|(_, s)| if let Source::Output(s, _) = s { Some(*s) } else { None })
             .collect();
@@ -291,14 +342,16 @@ impl Pipeline {
         get: &dyn Fn(usize, usize) -> Option<Arc<Value>>,
     ) -> Result<Vec<(usize, Arc<Value>)>> {
         let step = &self.graph.steps[at];
+        let (from, specs, _) = self.wired(at, self.partial(scan)?);
         // A plugin's detector neither learns nor scores the background; a built-in network sees all of its image.
         let hides = step.is_detector() && matches!(step.worker, Worker::Plugin(_));
-        let mut bound = Vec::with_capacity(step.inputs.len());
-        for ((port, source), (_, spec)) in step.inputs.iter().zip(&self.inputs[at]) {
+        let missing = || self.step_error(at, scan, "an input is missing");
+        let mut bound = Vec::with_capacity(from.len());
+        for ((port, source), (_, spec)) in from.iter().zip(specs) {
             let value = match *source {
-                Source::Sensor(i) => scan.sensors[i].clone(),
+                Source::Sensor(i) => scan.sensors.get(i).cloned().flatten().ok_or_else(missing)?,
                 Source::Output(s, o) => {
-                    let value = get(s, o).ok_or_else(|| self.step_error(at, scan, "an input is missing"))?;
+                    let value = get(s, o).ok_or_else(missing)?;
                     if value.content == Content::Scores {
                         let mut calibrated = self.scales[s][o].apply((*value).clone());
                         if step.is_fuser() {
@@ -316,7 +369,7 @@ impl Pipeline {
                     Arc::new(Value { content: value.content, data, image_score: value.image_score })
                 }
                 (Some(mask), Data::Image(image)) if hides => {
-                    let data = Data::Grid(restrict_softly(&planes(image), mask));
+                    let data = Data::Grid(restrict_softly(&planes(image), &on_cells(mask, image.size())?));
                     Arc::new(Value { content: value.content, data, image_score: value.image_score })
                 }
                 _ => value,
@@ -348,7 +401,8 @@ impl Pipeline {
         inputs: &[(usize, Arc<Value>)],
     ) -> Result<Vec<Value>> {
         let step = &self.graph.steps[at];
-        let range = self.inputs[at].first().and_then(|(_, s)| s.range);
+        let (_, specs, _) = self.wired(at, self.partial(scan)?);
+        let range = specs.first().and_then(|(_, s)| s.range);
         let done = match (&step.worker, runner) {
             (Worker::Onnx(network), _) => network.extract(&inputs[0].1, range, self.native, scan.native),
             (Worker::OnnxMap(network), _) => onnx_map::score(
@@ -362,7 +416,7 @@ impl Pipeline {
             ),
             (Worker::Plugin(_), Runner::Plugin(instance)) => {
                 let bound: Vec<(usize, &Value)> = inputs.iter().map(|(p, v)| (*p, &**v)).collect();
-                self.check_sizes(at, &bound).and_then(|()| instance.score(&scan.id, &bound, scan.native))
+                check_sizes(specs, &bound).and_then(|()| instance.score(&scan.id, &bound, scan.native))
             }
             (Worker::Plugin(_), Runner::Builtin) => {
                 Err(Failure::about_input("the plugin's instance is missing"))
@@ -380,47 +434,47 @@ impl Pipeline {
         Ok(values)
     }
 
-    /// Grids that a plugin gets have the size it planned for.
-    fn check_sizes(&self, at: usize, bound: &[(usize, &Value)]) -> Result<(), Failure> {
-        for ((_, value), (_, spec)) in bound.iter().zip(&self.inputs[at]) {
-            let (size, channels) = match &value.data {
-                Data::Image(image) => (Some((image.dim().0, image.dim().1)), image.dim().2),
-                Data::Grid(grid) => (Some(grid.size()), grid.channels()),
-                Data::Cloud(_) => (None, spec.channels),
-            };
-            if channels != spec.channels {
-                return Err(Failure::about_input(&format!(
-                    "`{}` has {channels} channels, the recipe was fitted on {}",
-                    spec.name, spec.channels
-                )));
-            }
-            if size != spec.size {
-                let text =
-                    |s: Option<(usize, usize)>| s.map_or("a cloud".into(), |(r, c)| format!("{r}x{c}"));
-                return Err(Failure::about_input(&format!(
-                    "`{}` is {}, the recipe was fitted on {}; scans of one station have one size",
-                    spec.name,
-                    text(size),
-                    text(spec.size)
-                )));
-            }
-        }
-        Ok(())
-    }
-
     /// The fused scores of a scan as the map shows them, on their scale.
     ///
     /// # Errors
     /// [`Error::Request`] where they are missing.
     pub fn last_scores(&self, scan: &Prepared, outcome: &Outcome) -> Result<Value> {
         let missing = || Error::Request("the fused scores are missing".into());
-        let value = outcome.get(self.graph.last).ok_or_else(missing)?;
-        let mut value = self.scales[self.graph.last.0][self.graph.last.1].apply((**value).clone());
+        let last = self.last(scan)?;
+        let value = outcome.get(last).ok_or_else(missing)?;
+        let mut value = self.scales[last.0][last.1].apply((**value).clone());
         if let (Some(mask), Data::Grid(grid)) = (&scan.shown, &value.data) {
             value.data = Data::Grid(restrict(grid.clone(), &on_cells(mask, grid.size())?));
         }
         Ok(value)
     }
+}
+
+/// Grids that a plugin gets have the size it planned for.
+fn check_sizes(specs: &[(usize, Spec)], bound: &[(usize, &Value)]) -> Result<(), Failure> {
+    for ((_, value), (_, spec)) in bound.iter().zip(specs) {
+        let (size, channels) = match &value.data {
+            Data::Image(image) => (Some(image.size()), image.pixels.dim().2),
+            Data::Grid(grid) => (Some(grid.size()), grid.channels()),
+            Data::Cloud(_) => (None, spec.channels),
+        };
+        if channels != spec.channels {
+            return Err(Failure::about_input(&format!(
+                "`{}` has {channels} channels, the recipe was fitted on {}",
+                spec.name, spec.channels
+            )));
+        }
+        if size != spec.size {
+            let text = |s: Option<(usize, usize)>| s.map_or("a cloud".into(), |(r, c)| format!("{r}x{c}"));
+            return Err(Failure::about_input(&format!(
+                "`{}` is {}, the recipe was fitted on {}; scans of one station have one size",
+                spec.name,
+                text(size),
+                text(spec.size)
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// What a step made, and how long it took.
@@ -429,6 +483,7 @@ type Made = Result<(Vec<Arc<Value>>, Duration)>;
 /// One run over a scan: slots for the results of steps, and how many inputs each still waits for.
 struct Work<'a> {
     pipeline: &'a Pipeline,
+    partial: Option<&'a Partial>,
     scan: &'a Prepared,
     slots: Vec<Mutex<Option<Made>>>,
     waiting: Vec<Mutex<usize>>,
@@ -448,7 +503,8 @@ impl Work<'_> {
     fn compute(&self, step: usize) -> Made {
         let start = Instant::now();
         let inputs = self.pipeline.bind(step, self.scan, &|s, o| self.get(s, o))?;
-        let values = self.pipeline.score_step(step, &self.pipeline.runners[step], self.scan, &inputs)?;
+        let (_, _, runner) = self.pipeline.wired(step, self.partial);
+        let values = self.pipeline.score_step(step, runner, self.scan, &inputs)?;
         Ok((values.into_iter().map(Arc::new).collect(), start.elapsed()))
     }
 
@@ -463,8 +519,8 @@ impl Work<'_> {
 
     /// Starts the steps that waited for `step` alone.
     fn release<'s>(&'s self, step: usize, scope: &rayon::Scope<'s>) {
-        for child in
-            (0..self.needed.len()).filter(|&c| self.needed[c] && self.pipeline.parents(c).contains(&step))
+        for child in (0..self.needed.len())
+            .filter(|&c| self.needed[c] && self.pipeline.parents(c, self.partial).contains(&step))
         {
             let mut waiting = self.waiting[child].lock().unwrap_or_else(PoisonError::into_inner);
             *waiting -= 1;
@@ -484,136 +540,12 @@ fn step_seed(seed: u64, name: &str) -> u64 {
     u64::from_le_bytes(first)
 }
 
-fn sensor_spec(name: &str, kind: SensorKind, value: &Value) -> Spec {
-    let (channels, size) = match &value.data {
-        Data::Image(image) => (image.dim().2, Some((image.dim().0, image.dim().1))),
-        Data::Grid(grid) => (grid.channels(), Some(grid.size())),
-        Data::Cloud(_) => (0, None),
+fn sensor_spec(sensor: &Sensor, value: &Value) -> Spec {
+    let (channels, size, frame) = match &value.data {
+        Data::Image(image) => (image.pixels.dim().2, Some(image.size()), image.frame),
+        Data::Grid(grid) => (grid.channels(), Some(grid.size()), grid.frame),
+        Data::Cloud(_) => (0, None, Frame::NATIVE),
     };
-    let range = matches!(kind, SensorKind::Rgb | SensorKind::Gray).then_some((0.0, 255.0));
-    Spec { content: content_of(kind), channels, size, frame: Frame::NATIVE, range, name: name.into() }
-}
-
-/// Size and place of the finest of some grids: the most cells, the first among equals.
-fn finest<'a>(specs: impl Iterator<Item = &'a Spec>) -> (Option<(usize, usize)>, Frame) {
-    let mut best: (Option<(usize, usize)>, Frame) = (None, Frame::NATIVE);
-    for spec in specs {
-        let cells = |s: Option<(usize, usize)>| s.map_or(0, |(r, c)| r * c);
-        if cells(spec.size) > cells(best.0) {
-            best = (spec.size, spec.frame);
-        }
-    }
-    best
-}
-
-/// Scores resampled to the grid of `spec` (planned for scans of `planned` size): bilinear among valid cells.
-fn on_grid(value: Value, spec: &Spec, native: (usize, usize), planned: (usize, usize)) -> Value {
-    let (Some(size), Data::Grid(grid)) = (spec.size, &value.data) else { return value };
-    let (sy, sx) = (native.0 as f64 / planned.0 as f64, native.1 as f64 / planned.1 as f64);
-    let f = spec.frame;
-    let frame = Frame {
-        offset_x: f.offset_x * sx,
-        offset_y: f.offset_y * sy,
-        stride_x: f.stride_x * sx,
-        stride_y: f.stride_y * sy,
-    };
-    if grid.size() == size && grid.frame == frame {
-        return value;
-    }
-    let (scores, valid) = sample(grid, size, frame);
-    let values = scores.insert_axis(ndarray::Axis(0));
-    Value {
-        data: Data::Grid(Grid {
-            values: values.as_standard_layout().into_owned(),
-            valid: Some(valid),
-            frame,
-        }),
-        ..value
-    }
-}
-
-/// Samples a one-channel grid at the cells of another frame, bilinearly among valid cells (their weights renormalised);
-/// a cell is valid where its nearest cell is.
-pub fn sample(grid: &Grid, size: (usize, usize), frame: Frame) -> (Array2<f32>, Mask) {
-    let (rows, cols) = grid.size();
-    let plane = grid.values.index_axis(ndarray::Axis(0), 0);
-    // For each target row or column: the two source cells and the weight of the second.
-    let axis = |n: usize, limit: usize, at: &dyn Fn(f64) -> f64| -> Vec<(usize, usize, f32)> {
-        (0..n)
-            .map(|i| {
-                let x = at(i as f64).clamp(0.0, (limit - 1) as f64);
-                let low = x.floor() as usize;
-                (low, (low + 1).min(limit - 1), x.fract() as f32)
-            })
-            .collect()
-    };
-    let ys = axis(size.0, rows, &|i| grid.frame.row_at(frame.native_y(i)));
-    let xs = axis(size.1, cols, &|j| grid.frame.column_at(frame.native_x(j)));
-    let mut scores = Array2::<f32>::zeros(size);
-    let mut valid = Mask::from_elem(size, true);
-    for (i, &(y0, y1, fy)) in ys.iter().enumerate() {
-        for (j, &(x0, x1, fx)) in xs.iter().enumerate() {
-            let corners = [
-                (y0, x0, (1.0 - fy) * (1.0 - fx)),
-                (y0, x1, (1.0 - fy) * fx),
-                (y1, x0, fy * (1.0 - fx)),
-                (y1, x1, fy * fx),
-            ];
-            match &grid.valid {
-                None => scores[(i, j)] = corners.iter().map(|&(y, x, w)| w * plane[(y, x)]).sum(),
-                Some(mask) => {
-                    let near = (if fy < 0.5 { y0 } else { y1 }, if fx < 0.5 { x0 } else { x1 });
-                    if !mask[near] {
-                        valid[(i, j)] = false;
-                        continue;
-                    }
-                    let (mut sum, mut weight) = (0.0, 0.0);
-                    for &(y, x, w) in corners.iter().filter(|c| mask[(c.0, c.1)]) {
-                        sum += w * plane[(y, x)];
-                        weight += w;
-                    }
-                    scores[(i, j)] = sum / weight;
-                }
-            }
-        }
-    }
-    (scores, valid)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ndarray::Array3;
-
-    #[test]
-    fn sampling_a_grid_at_its_own_frame_changes_nothing() {
-        let values = Array3::from_shape_fn((1, 3, 4), |(_, i, j)| (i * 4 + j) as f32);
-        let grid = Grid { values: values.clone(), valid: None, frame: Frame::NATIVE };
-        let (scores, valid) = sample(&grid, (3, 4), Frame::NATIVE);
-        assert_eq!(scores, values.index_axis(ndarray::Axis(0), 0));
-        assert!(valid.iter().all(|&v| v));
-    }
-
-    #[test]
-    fn upsampling_is_linear_between_cell_centres_and_constant_beyond_them() {
-        let grid = Grid {
-            values: Array3::from_shape_vec((1, 1, 2), vec![0.0, 4.0]).unwrap(),
-            valid: None,
-            frame: Frame::NATIVE.resized((1, 8), (1, 2)),
-        };
-        let (scores, _) = sample(&grid, (1, 8), Frame::NATIVE);
-        assert_eq!(scores.as_slice().unwrap(), [0.0, 0.0, 0.5, 1.5, 2.5, 3.5, 4.0, 4.0]);
-    }
-
-    #[test]
-    fn invalid_cells_neither_spread_nor_are_scored() {
-        let grid = Grid {
-            values: Array3::from_shape_vec((1, 1, 2), vec![3.0, 0.0]).unwrap(),
-            valid: Some(Mask::from_shape_vec((1, 2), vec![true, false]).unwrap()),
-            frame: Frame::NATIVE.resized((1, 4), (1, 2)),
-        };
-        let (scores, valid) = sample(&grid, (1, 4), Frame::NATIVE);
-        assert_eq!(scores.as_slice().unwrap(), [3.0, 3.0, 0.0, 0.0]);
-        assert_eq!(valid.as_slice().unwrap(), [true, true, false, false]);
-    }
+    let range = matches!(sensor.kind, SensorKind::Rgb | SensorKind::Gray).then_some((0.0, 255.0));
+    Spec { content: content_of(sensor), channels, size, frame, range, name: sensor.name.clone() }
 }

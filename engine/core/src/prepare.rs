@@ -5,7 +5,7 @@ use crate::recipe::{Background, Recipe};
 use crate::value::{Cloud, Content, Data, Value};
 use assay_data::prepare::dilate;
 use assay_data::prepare::resize::{MaskRule, mask as resize_mask};
-use assay_data::{Grid, Limits, Mask, Modality, ScanFiles};
+use assay_data::{Grid, Image, Mask, Modality, ScanFiles};
 use ndarray::{Array2, Array3};
 use std::sync::Arc;
 
@@ -16,24 +16,39 @@ pub struct Prepared {
     pub id: String,
     /// `(rows, columns)`.
     pub native: (usize, usize),
-    /// One value a sensor, in the recipe's order.
-    pub sensors: Vec<Arc<Value>>,
+    /// One value a sensor, in the recipe's order; `None` of one that measured nothing.
+    pub sensors: Vec<Option<Arc<Value>>>,
     /// Pixels that detectors learn and score, native size; `None` = all.
     pub scored: Option<Mask>,
     /// Pixels that the map shows, native size; `None` = all.
     pub shown: Option<Mask>,
 }
 
-/// Loads and prepares one scan.
+/// Loads and prepares one scan to learn from or to set thresholds with: no sensor may be missing.
+///
+/// # Errors
+/// As [`load_without`]; [`crate::Error::Scan`] where a sensor measured nothing.
+pub fn load(recipe: &Recipe, files: &ScanFiles) -> Result<Prepared> {
+    let prepared = load_without(recipe, files, &[])?;
+    if let Some(sensor) = prepared.missing(recipe).first() {
+        let message = format!(
+            "its sensor `{sensor}` measured nothing: what a model learns from, or is calibrated on, must be complete; leave the scan out"
+        );
+        return Err(Error::Scan { scan: prepared.id, message });
+    }
+    Ok(prepared)
+}
+
+/// Loads and prepares one scan as if sensors called in `without` had measured nothing.
 ///
 /// # Errors
 /// [`crate::Error::Data`]: a file that cannot be used, or no part in view.
-pub fn load(recipe: &Recipe, files: &ScanFiles, limits: &Limits) -> Result<Prepared> {
-    let scan = assay_data::load(files, &recipe.sensors, limits)?;
+pub fn load_without(recipe: &Recipe, files: &ScanFiles, without: &[String]) -> Result<Prepared> {
+    let scan = assay_data::load(files, &recipe.sensors, without, &recipe.limits)?;
     let mut part = None;
     if recipe.background() != Background::Off
         && let Some(sensor) = recipe.height_sensor()
-        && let Some(Modality::Organised(points)) = scan.modality(sensor)
+        && let Some(Modality::Organised(points)) = scan.modality(&sensor.name)
     {
         let found = recipe.prepare.plane.remove(points)?;
         if !found.mask.iter().any(|&m| m) {
@@ -41,17 +56,19 @@ pub fn load(recipe: &Recipe, files: &ScanFiles, limits: &Limits) -> Result<Prepa
             return Err(Error::Scan { scan: scan.id, message: message.into() });
         }
         let margin = (recipe.prepare.margin * scan.native.0.min(scan.native.1) as f64).round() as usize;
-        part = Some(dilate(&found.mask, margin));
+        part = Some(dilate(&on_cells(&found.mask, scan.native)?, margin));
     }
     let blank = if recipe.background() == Background::Input { part.as_ref() } else { None };
     let only = |mode| if recipe.background() == mode { part.clone() } else { None };
     let (scored, shown) = (only(Background::Features), only(Background::Map));
-    let kinds: Vec<Content> = recipe.sensors.iter().map(|s| crate::graph::content_of(s.kind)).collect();
+    let kinds: Vec<Content> = recipe.sensors.iter().map(crate::graph::content_of).collect();
     let sensors = scan.modalities.into_iter().zip(kinds).map(|((_, modality), content)| {
+        let Some(modality) = modality else { return Ok(None) };
         let data = match modality {
             Modality::Image(mut image) => {
                 if let Some(part) = blank {
-                    for ((i, j, _), v) in image.indexed_iter_mut() {
+                    let part = on_cells(part, image.size())?;
+                    for ((i, j, _), v) in image.pixels.indexed_iter_mut() {
                         if !part[(i, j)] {
                             *v = 0;
                         }
@@ -60,7 +77,10 @@ pub fn load(recipe: &Recipe, files: &ScanFiles, limits: &Limits) -> Result<Prepa
                 Data::Image(image)
             }
             Modality::Organised(grid) => Data::Grid(match blank {
-                Some(part) => restrict(grid, part),
+                Some(part) => {
+                    let part = on_cells(part, grid.size())?;
+                    restrict(grid, &part)
+                }
                 None => grid,
             }),
             Modality::Points(cloud) => Data::Cloud(Cloud {
@@ -69,9 +89,9 @@ pub fn load(recipe: &Recipe, files: &ScanFiles, limits: &Limits) -> Result<Prepa
                 valid: cloud.valid,
             }),
         };
-        Arc::new(Value { content, data, image_score: f64::NAN })
+        Ok(Some(Arc::new(Value { content, data, image_score: f64::NAN })))
     });
-    let sensors = sensors.collect();
+    let sensors = sensors.collect::<Result<_>>()?;
     Ok(Prepared { id: scan.id, native: scan.native, sensors, scored, shown })
 }
 
@@ -108,61 +128,53 @@ pub fn restrict_softly(grid: &Grid, mask: &Mask) -> Grid {
     grid
 }
 
-/// A native mask on a grid that covers the whole scan: a cell belongs to it where any of its pixels does.
+/// A mask on a grid of another size that covers the same view: a cell belongs to it where any of its pixels does.
 ///
 /// # Errors
 /// Where the size is empty.
 pub fn on_cells(mask: &Mask, size: (usize, usize)) -> Result<Mask> {
+    if mask.dim() == size {
+        return Ok(mask.clone());
+    }
     Ok(resize_mask(mask, size, MaskRule::Any)?)
 }
 
 impl Prepared {
+    /// Names of the sensors that measured nothing.
+    pub fn missing(&self, recipe: &Recipe) -> Vec<String> {
+        let sensors = recipe.sensors.iter().zip(&self.sensors);
+        sensors.filter(|(_, value)| value.is_none()).map(|(sensor, _)| sensor.name.clone()).collect()
+    }
+
     /// The scan as the camera would see it turned by `angle` about its optical axis (radians, clockwise in the picture): for
     /// fits on parts that lie at any angle. What was out of view is not learned. Light and shadows turn along, which a
     /// fixed lamp's would not.
     pub fn turned(&self, angle: f64) -> Self {
-        let (rows, cols) = self.native;
         let (sin, cos) = angle.sin_cos();
-        let centre = ((rows as f64 - 1.0) / 2.0, (cols as f64 - 1.0) / 2.0);
-        // Where the turned picture's pixel was.
-        let from = |i: usize, j: usize| {
-            let (y, x) = (i as f64 - centre.0, j as f64 - centre.1);
-            (centre.0 - sin * x + cos * y, centre.1 + cos * x + sin * y)
-        };
-        let nearest = |i: usize, j: usize| {
-            let (y, x) = from(i, j);
-            let inside = y > -0.5 && x > -0.5 && y < rows as f64 - 0.5 && x < cols as f64 - 0.5;
-            inside.then(|| (y.round() as usize, x.round() as usize))
-        };
         let turned_mask = |mask: Option<&Mask>| {
+            let turn = Turn { angle: (sin, cos), size: self.native };
             Mask::from_shape_fn(self.native, |(i, j)| {
-                nearest(i, j).is_some_and(|at| mask.is_none_or(|m| m[at]))
+                turn.nearest(i, j).is_some_and(|at| mask.is_none_or(|m| m[at]))
             })
         };
         let sensors = self.sensors.iter().map(|value| {
+            let value = value.as_ref()?;
             let data = match &value.data {
-                Data::Image(image) => Data::Image(turned_image(image, &from)),
+                Data::Image(image) => {
+                    let turn = Turn { angle: (sin, cos), size: image.size() };
+                    Data::Image(Image {
+                        pixels: turned_image(&image.pixels, &turn),
+                        valid: image.valid.as_ref().map(|valid| {
+                            // Beyond the borders the picture is black, as the network sees it, and not scored.
+                            Mask::from_shape_fn(valid.dim(), |(i, j)| {
+                                turn.nearest(i, j).is_none_or(|at| valid[at])
+                            })
+                        }),
+                        frame: image.frame,
+                    })
+                }
                 Data::Grid(grid) => {
-                    let mut turned =
-                        Grid { values: Array3::zeros(grid.values.dim()), valid: None, frame: grid.frame };
-                    let mut valid = Mask::from_elem(self.native, false);
-                    for ((i, j), ok) in valid.indexed_iter_mut() {
-                        let Some((y, x)) = nearest(i, j).filter(|&(y, x)| grid.is_valid(y, x)) else {
-                            continue;
-                        };
-                        *ok = true;
-                        for (c, mut plane) in turned.values.outer_iter_mut().enumerate() {
-                            plane[(i, j)] = grid.values[(c, y, x)];
-                        }
-                        if grid.channels() == 3 {
-                            let (x, y) =
-                                (f64::from(turned.values[(0, i, j)]), f64::from(turned.values[(1, i, j)]));
-                            turned.values[(0, i, j)] = (cos * x - sin * y) as f32;
-                            turned.values[(1, i, j)] = (sin * x + cos * y) as f32;
-                        }
-                    }
-                    turned.valid = Some(valid);
-                    Data::Grid(turned)
+                    Data::Grid(turned_points(grid, &Turn { angle: (sin, cos), size: grid.size() }))
                 }
                 Data::Cloud(cloud) => {
                     let mut cloud = cloud.clone();
@@ -173,7 +185,7 @@ impl Prepared {
                     Data::Cloud(cloud)
                 }
             };
-            Arc::new(Value { content: value.content, data, image_score: value.image_score })
+            Some(Arc::new(Value { content: value.content, data, image_score: value.image_score }))
         });
         Self {
             id: self.id.clone(),
@@ -185,13 +197,59 @@ impl Prepared {
     }
 }
 
-/// An image sampled bilinearly at `from(i, j)`, black beyond its borders.
-fn turned_image(image: &Array3<u8>, from: &dyn Fn(usize, usize) -> (f64, f64)) -> Array3<u8> {
+/// A turn about the middle of a grid.
+struct Turn {
+    /// Sine and cosine of the angle, clockwise in the picture.
+    angle: (f64, f64),
+    /// `(rows, columns)`.
+    size: (usize, usize),
+}
+
+impl Turn {
+    /// Where the turned picture's pixel was: `(row, column)`.
+    fn from(&self, i: usize, j: usize) -> (f64, f64) {
+        let (sin, cos) = self.angle;
+        let centre = ((self.size.0 as f64 - 1.0) / 2.0, (self.size.1 as f64 - 1.0) / 2.0);
+        let (y, x) = (i as f64 - centre.0, j as f64 - centre.1);
+        (centre.0 - sin * x + cos * y, centre.1 + cos * x + sin * y)
+    }
+
+    /// The pixel nearest to there; `None` beyond the borders.
+    fn nearest(&self, i: usize, j: usize) -> Option<(usize, usize)> {
+        let ((y, x), (rows, cols)) = (self.from(i, j), self.size);
+        let inside = y > -0.5 && x > -0.5 && y < rows as f64 - 0.5 && x < cols as f64 - 0.5;
+        inside.then(|| (y.round() as usize, x.round() as usize))
+    }
+}
+
+/// Points moved to the pixels that see them after the turn, their coordinates turned along.
+fn turned_points(grid: &Grid, turn: &Turn) -> Grid {
+    let (sin, cos) = turn.angle;
+    let mut turned = Grid { values: Array3::zeros(grid.values.dim()), valid: None, frame: grid.frame };
+    let mut valid = Mask::from_elem(grid.size(), false);
+    for ((i, j), ok) in valid.indexed_iter_mut() {
+        let Some((y, x)) = turn.nearest(i, j).filter(|&(y, x)| grid.is_valid(y, x)) else { continue };
+        *ok = true;
+        for (c, mut plane) in turned.values.outer_iter_mut().enumerate() {
+            plane[(i, j)] = grid.values[(c, y, x)];
+        }
+        if grid.channels() == 3 {
+            let (x, y) = (f64::from(turned.values[(0, i, j)]), f64::from(turned.values[(1, i, j)]));
+            turned.values[(0, i, j)] = (cos * x - sin * y) as f32;
+            turned.values[(1, i, j)] = (sin * x + cos * y) as f32;
+        }
+    }
+    turned.valid = Some(valid);
+    turned
+}
+
+/// An image turned, sampled bilinearly, black beyond its borders.
+fn turned_image(image: &Array3<u8>, turn: &Turn) -> Array3<u8> {
     let (rows, cols, channels) = image.dim();
     let mut out = Array3::<u8>::zeros(image.dim());
     for i in 0..rows {
         for j in 0..cols {
-            let (y, x) = from(i, j);
+            let (y, x) = turn.from(i, j);
             if y <= -0.5 || x <= -0.5 || y >= rows as f64 - 0.5 || x >= cols as f64 - 0.5 {
                 continue;
             }
@@ -228,15 +286,16 @@ mod tests {
         let mut points =
             Array3::from_shape_fn((3, 5, 5), |(c, i, j)| [j as f32 - 2.0, i as f32 - 2.0, 7.0][c]);
         points[(2, 2, 2)] = 9.0;
-        let value = |content, data| Arc::new(Value { content, data, image_score: f64::NAN });
+        let value = |content, data| Some(Arc::new(Value { content, data, image_score: f64::NAN }));
         let grid = Grid { values: points, valid: None, frame: Frame::NATIVE };
-        let sensors = vec![value(Content::Rgb, Data::Image(image)), value(Content::Xyz, Data::Grid(grid))];
+        let sensors =
+            vec![value(Content::Rgb, Data::Image(Image::new(image))), value(Content::Xyz, Data::Grid(grid))];
         Prepared { id: "a".into(), native: (5, 5), sensors, scored: None, shown: None }
     }
 
     fn parts(p: &Prepared) -> (Array3<u8>, Grid) {
-        match (&p.sensors[0].data, &p.sensors[1].data) {
-            (Data::Image(i), Data::Grid(g)) => (i.clone(), g.clone()),
+        match (&p.sensors[0].as_ref().unwrap().data, &p.sensors[1].as_ref().unwrap().data) {
+            (Data::Image(i), Data::Grid(g)) => (i.pixels.clone(), g.clone()),
             _ => panic!("an image and a grid"),
         }
     }

@@ -6,7 +6,8 @@ use crate::inspect::{Inspection, Inspector, Verdict};
 use crate::result::ResultLine;
 use crate::value::Data;
 use assay_data::decode::{self, Encoded};
-use assay_data::{Limits, Mask, ScanFiles, atomic};
+use assay_data::prepare::resize;
+use assay_data::{Mask, ScanFiles, atomic};
 use assay_report::{Caption, Metrics, Page, Picture, ScanCard, captioned, height_picture, html, overlay};
 use ndarray::{Array3, Axis};
 use std::io::Write as _;
@@ -88,24 +89,30 @@ fn draw(inspector: &Inspector, inspection: &Inspection, truth: Option<&Mask>) ->
     let (rows, cols) = inspection.map.dim();
     let image = image.unwrap_or_else(|| Ok(Array3::zeros((rows, cols, 3))))?;
     let truth = truth.filter(|t| t.dim() == (rows, cols) && t.iter().any(|&d| d));
-    overlay(image.view(), inspection.map.view(), scale(inspector), truth.map(|t| t.view())).map_err(failed)
+    // A sensor of another resolution.
+    let image = resize::image(&image, (rows, cols))?;
+    let scale = scale(inspector, inspection)?;
+    overlay(image.view(), inspection.map.view(), scale, truth.map(|t| t.view())).map_err(failed)
 }
 
 /// One scale for all scans of a model: the threshold is its middle, and it reaches a third of the way down to the floor.
-fn scale(inspector: &Inspector) -> assay_report::Scale {
-    let manifest = &inspector.model.manifest;
-    let threshold = manifest.calibration.pixel.value as f32;
-    let span = (threshold - manifest.floor).max(1e-6);
-    assay_report::Scale { low: threshold - span / 3.0, threshold, high: threshold + 0.5 * span }
+fn scale(inspector: &Inspector, inspection: &Inspection) -> Result<assay_report::Scale> {
+    let threshold = inspector.calibration(&inspection.missing)?.pixel.value as f32;
+    // The floor is that of all steps; of those that are left, the scan's own lowest value is one.
+    let floor = match inspection.missing.as_slice() {
+        [] => inspector.model.manifest.floor,
+        _ => inspection.map.iter().copied().fold(f32::INFINITY, f32::min),
+    };
+    let span = (threshold - floor).max(1e-6);
+    Ok(assay_report::Scale { low: threshold - span / 3.0, threshold, high: threshold + 0.5 * span })
 }
 
 /// The first image of a scan, in colour.
 fn colour(inspection: &Inspection) -> Option<Array3<u8>> {
-    inspection.scan.sensors.iter().find_map(|s| match &s.data {
-        Data::Image(image) if image.dim().2 == 3 => Some(image.clone()),
+    inspection.scan.sensors.iter().flatten().find_map(|s| match &s.data {
         Data::Image(image) => {
-            let (h, w, _) = image.dim();
-            Some(image.broadcast((h, w, 3))?.to_owned())
+            let (h, w, _) = image.pixels.dim();
+            Some(image.pixels.broadcast((h, w, 3))?.to_owned())
         }
         _ => None,
     })
@@ -113,7 +120,7 @@ fn colour(inspection: &Inspection) -> Option<Array3<u8>> {
 
 /// The depth of the first organised sensor, as a picture.
 fn height(inspection: &Inspection) -> Option<Result<Array3<u8>>> {
-    inspection.scan.sensors.iter().find_map(|s| match &s.data {
+    inspection.scan.sensors.iter().flatten().find_map(|s| match &s.data {
         Data::Grid(grid) => {
             let z = grid.values.index_axis(Axis(0), grid.channels() - 1);
             let all = Mask::from_elem(grid.size(), true);
@@ -148,7 +155,6 @@ impl Report {
         inspector: &Inspector,
         files: &ScanFiles,
         result: Result<&Inspection, &Error>,
-        limits: &Limits,
     ) -> Result<()> {
         let mut card = ScanCard {
             id: files.id.clone(),
@@ -166,10 +172,18 @@ impl Report {
             Ok(inspection) => {
                 card.verdict = drawn_verdict(inspection.verdict);
                 card.score = Some(inspection.score);
+                card.threshold = inspector.calibration(&inspection.missing)?.image.value;
+                if !inspection.missing.is_empty() {
+                    card.note =
+                        Some(format!("without {}, which measured nothing", inspection.missing.join(", ")));
+                }
                 card.per_step.clone_from(&inspection.steps);
                 card.ms = inspection.total.as_secs_f64() * 1e3;
                 let truth = match &files.mask {
-                    Some(path) => Some(decode::mask(&Encoded::read(path, limits)?, limits)?),
+                    Some(path) => {
+                        let limits = &inspector.recipe.limits;
+                        Some(decode::mask(&Encoded::read(path, limits)?, limits)?)
+                    }
                     None => None,
                 };
                 let pictures = [

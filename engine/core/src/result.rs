@@ -1,6 +1,7 @@
 //! The line of results: what is said of one scan, for machines.
 
 use crate::inspect::{Inspection, Inspector, Region, Verdict};
+use crate::threshold::Calibration;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -19,6 +20,10 @@ pub struct ResultLine {
     /// Why the scan could not be inspected; absent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Sensors that measured nothing and may be missing: steps that need them were left out, and the thresholds are those of
+    /// scans without them. Absent where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
     /// The number that the verdict follows from; absent for an invalid scan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
@@ -59,29 +64,32 @@ impl ResultLine {
         let mut times: BTreeMap<String, f64> =
             inspection.times.iter().map(|(name, time)| (name.clone(), ms(*time))).collect();
         times.insert("total".into(), ms(inspection.total));
+        let manifest = &inspector.model.manifest;
+        let thresholds = inspector.calibration(&inspection.missing).unwrap_or(&manifest.calibration);
         Self {
             verdict: inspection.verdict,
+            missing: inspection.missing.clone(),
             score: Some(inspection.score),
             map_max: Some(inspection.map_max),
             steps: inspection.steps.iter().cloned().collect(),
             regions: inspection.regions.clone(),
             ms: times,
-            ..Self::blank(inspector, &inspection.id)
+            ..Self::blank(inspector, &inspection.id, thresholds)
         }
     }
 
     /// The line of a scan that could not be inspected.
     pub fn invalid(inspector: &Inspector, id: &str, error: String) -> Self {
-        Self { error: Some(error), ..Self::blank(inspector, id) }
+        Self { error: Some(error), ..Self::blank(inspector, id, &inspector.model.manifest.calibration) }
     }
 
-    fn blank(inspector: &Inspector, id: &str) -> Self {
+    fn blank(inspector: &Inspector, id: &str, thresholds: &Calibration) -> Self {
         let manifest = &inspector.model.manifest;
-        let thresholds = &manifest.calibration;
         Self {
             id: id.into(),
             verdict: Verdict::Invalid,
             error: None,
+            missing: Vec::new(),
             score: None,
             threshold: thresholds.image.value,
             review_threshold: thresholds.review.map(|r| r.value),

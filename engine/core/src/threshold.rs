@@ -193,6 +193,15 @@ pub fn bound(n: usize, k: usize) -> f64 {
     high
 }
 
+/// Thresholds of scans of which some sensors measured nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PartialCalibration {
+    /// Names of the sensors.
+    pub missing: Vec<String>,
+    /// The thresholds, set by calibration scans scored without them.
+    pub calibration: Calibration,
+}
+
 /// A calibration scan with the scores that it got.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CalibrationScan {

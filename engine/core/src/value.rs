@@ -1,7 +1,7 @@
 //! What travels between steps.
 
 use assay_abi as abi;
-use assay_data::{Frame, Grid};
+use assay_data::{Frame, Grid, Image};
 use ndarray::{Array2, Array3};
 
 /// What a value means.
@@ -85,8 +85,8 @@ pub struct Value {
 /// The values of a value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
-    /// An 8-bit colour image `[h, w, 3]` as decoded; steps get it as f32 planes.
-    Image(Array3<u8>),
+    /// A picture as decoded; steps get it as f32 planes.
+    Image(Image),
     /// A grid.
     Grid(Grid),
     /// A cloud.
@@ -111,12 +111,12 @@ impl Value {
     }
 }
 
-/// An image as planes `[3, h, w]` of 0..255.
-pub fn planes(image: &Array3<u8>) -> Grid {
-    let (h, w, c) = image.dim();
+/// An image as planes `[C, h, w]` of 0..255.
+pub fn planes(image: &Image) -> Grid {
+    let (h, w, c) = image.pixels.dim();
     let mut values = Array3::<f32>::zeros((c, h, w));
-    for ((i, j, k), &v) in image.indexed_iter() {
+    for ((i, j, k), &v) in image.pixels.indexed_iter() {
         values[(k, i, j)] = f32::from(v);
     }
-    Grid { values, valid: None, frame: Frame::NATIVE }
+    Grid { values, valid: image.valid.clone(), frame: image.frame }
 }

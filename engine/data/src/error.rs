@@ -24,7 +24,7 @@ pub enum DataError {
         source: io::Error,
     },
     /// A file asks for more than [`crate::Limits`] allow.
-    #[error("{}: {found} {what}, the limit is {limit}; raise `{key}` if the file is genuine", path.display())]
+    #[error("{}: {found} {what}, the limit is {limit}; raise `{key}` in the recipe's [limits] if the file is genuine", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -34,7 +34,7 @@ pub enum DataError {
         found: u64,
         /// The limit.
         limit: u64,
-        /// The field of [`crate::Limits`].
+        /// The key of the recipe's table `limits`.
         key: &'static str,
     },
     /// The content is none of the formats that are read here.
@@ -72,15 +72,40 @@ pub enum DataError {
         column: usize,
     },
     /// The sensor saw no point at all: every cell of its grid or cloud is invalid.
-    #[error("{}: sensor `{sensor}` measured no point: every one is missing (0,0,0 or not finite); check exposure and range", path.display())]
+    #[error("{}: sensor `{sensor}` measured nothing: every value is missing (0, not finite, the recipe's `invalid`, saturated or out of view); check exposure and range", path.display())]
     NothingMeasured {
         /// The file.
         path: PathBuf,
         /// The sensor.
         sensor: String,
     },
+    /// A sensor's camera was calibrated for pictures of another view.
+    #[error("{}: {} x {} (rows x columns), but the camera of sensor `{sensor}` was calibrated for {} x {}, which is another view; give the camera of these files",
+        path.display(), found.0, found.1, calibrated.0, calibrated.1)]
+    CameraSize {
+        /// The file.
+        path: PathBuf,
+        /// Its sensor.
+        sensor: String,
+        /// `(rows, columns)` that the camera was calibrated for.
+        calibrated: (usize, usize),
+        /// `(rows, columns)` of the file.
+        found: (usize, usize),
+    },
+    /// Two sensors of one scan cannot be related through cameras, poses and points.
+    #[error("{}: sensor `{sensor}` cannot be brought onto the pixels of sensor `{first}`: {cause}", path.display())]
+    Unrelated {
+        /// The file.
+        path: PathBuf,
+        /// Its sensor.
+        sensor: String,
+        /// The sensor that the others are related to.
+        first: String,
+        /// What is missing.
+        cause: String,
+    },
     /// Two sensors of one scan differ in size.
-    #[error("sensors must see the same pixels, but {} is {} x {} and {} is {} x {} (rows x columns); register or crop them to one size",
+    #[error("{} is {} x {} and {} is {} x {} (rows x columns), which is not one view in two resolutions; give both sensors a `camera` (and a `pose` where they stand apart), or crop them to one view",
         first.display(), first_size.0, first_size.1, second.display(), second_size.0, second_size.1)]
     SizesDiffer {
         /// The first file.

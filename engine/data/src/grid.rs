@@ -85,3 +85,40 @@ impl Grid {
         self.valid.as_ref().is_none_or(|m| m[(i, j)])
     }
 }
+
+/// A picture as decoded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    /// `[H, W, C]`, 0..=255, interleaved: C is 3 for colour and 1 for grey.
+    pub pixels: Array3<u8>,
+    /// `[H, W]`; `None` = every pixel is a measurement.
+    pub valid: Option<Mask>,
+    /// Where the pixels lie.
+    pub frame: Frame,
+}
+
+impl Image {
+    /// A picture at native size of which every pixel is a measurement; `[H, W, C]`.
+    pub fn new(pixels: Array3<u8>) -> Self {
+        Self { pixels, valid: None, frame: Frame::NATIVE }
+    }
+
+    /// `(rows, columns)`.
+    pub fn size(&self) -> (usize, usize) {
+        (self.pixels.dim().0, self.pixels.dim().1)
+    }
+
+    /// Whether pixel `(i, j)` is valid.
+    pub fn is_valid(&self, i: usize, j: usize) -> bool {
+        self.valid.as_ref().is_none_or(|m| m[(i, j)])
+    }
+
+    /// Takes pixels with any channel at its highest value for no measurement: what they hid is not known.
+    pub fn drop_saturated(&mut self) {
+        let (rows, cols) = self.size();
+        let fine = Mask::from_shape_fn((rows, cols), |(i, j)| {
+            self.is_valid(i, j) && self.pixels.slice(ndarray::s![i, j, ..]).iter().all(|&v| v < u8::MAX)
+        });
+        self.valid = fine.iter().any(|&v| !v).then_some(fine);
+    }
+}

@@ -6,21 +6,26 @@
 //! taken, and every failure is a [`DataError`] that names the file and what to do.
 
 pub mod atomic;
+pub mod camera;
 pub mod decode;
 pub mod error;
 pub mod grid;
 pub mod layout;
 pub mod limits;
+pub mod pose;
 pub mod prepare;
+mod register;
 pub mod scan;
 pub mod survey;
 
+pub use camera::{Camera, Lens};
 pub use decode::Cloud;
 pub use error::DataError;
-pub use grid::{Frame, Grid, Mask};
+pub use grid::{Frame, Grid, Image, Mask};
 pub use layout::{Dataset, Layout};
 pub use limits::Limits;
-pub use scan::{Modality, Scan, ScanFiles, Sensor, SensorKind, Unit, load};
+pub use pose::Pose;
+pub use scan::{Missing, Modality, Scan, ScanFiles, Sensor, SensorKind, Unit, load};
 pub use survey::Survey;
 
 #[cfg(test)]

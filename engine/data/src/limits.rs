@@ -17,13 +17,16 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 100 megapixels, 1 GiB, 50 million points.
     fn default() -> Self {
-        Self { max_pixels: 100_000_000, max_file_bytes: 1 << 30, max_points: 50_000_000 }
+        Self::DEFAULT
     }
 }
 
 impl Limits {
+    /// 100 megapixels, 1 GiB, 50 million points.
+    pub const DEFAULT: Self =
+        Self { max_pixels: 100_000_000, max_file_bytes: 1 << 30, max_points: 50_000_000 };
+
     /// Checks a header's size; answers it as `(rows, columns)`.
     ///
     /// # Errors
@@ -38,18 +41,18 @@ impl Limits {
         if pixels == 0 {
             return Err(DataError::malformed(path, format!("its header says {columns} x {rows} pixels")));
         }
-        check(path, "pixels", "max_pixels", pixels, self.max_pixels)?;
+        check(path, "pixels", "pixels", pixels, self.max_pixels)?;
         Ok((rows as usize, columns as usize))
     }
 
     /// Checks the element count of a cloud's header.
     pub(crate) fn check_points(&self, path: &Path, count: u64) -> Result<(), DataError> {
-        check(path, "points", "max_points", count, self.max_points)
+        check(path, "points", "points", count, self.max_points)
     }
 
     /// Checks a file's length.
     pub(crate) fn check_bytes(&self, path: &Path, length: u64) -> Result<(), DataError> {
-        check(path, "bytes", "max_file_bytes", length, self.max_file_bytes)
+        check(path, "bytes", "file_bytes", length, self.max_file_bytes)
     }
 }
 

@@ -4,11 +4,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
 use crate::decode::{self, Encoded, Stored};
-use crate::{Cloud, DataError, Grid, Limits};
+use crate::register::{Placed, register};
+use crate::{Camera, Cloud, DataError, Grid, Image, Limits, Mask, Pose};
 
 /// What a sensor's files hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -112,8 +112,19 @@ pub(crate) fn read_word<T: Copy>(
         .ok_or_else(|| DataError::UnknownWord { what, found: word.to_owned(), allowed })
 }
 
+/// What happens to a scan of which a sensor measured nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Missing {
+    /// It cannot be inspected.
+    #[default]
+    Refuse,
+    /// It is inspected without the sensor.
+    Degrade,
+}
+
 /// One sensor of a station.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sensor {
     /// Its name, unique in a station.
     pub name: String,
@@ -123,9 +134,46 @@ pub struct Sensor {
     pub kind: SensorKind,
     /// The unit of lengths in the files; without meaning for images.
     pub unit: Unit,
+    /// Units a stored step.
+    pub scale: f64,
+    /// Units added to each depth.
+    pub offset: f64,
+    /// The stored depth, or z, of what was not measured.
+    pub invalid: Option<f64>,
+    /// Whether saturated pixels of an image count as not measured.
+    pub drop_saturated: bool,
+    /// What happens to a scan of which it measured nothing.
+    pub missing: Missing,
+    /// Its intrinsics.
+    pub camera: Option<Camera>,
+    /// From its frame into the station's; `None` = the station's.
+    pub pose: Option<Pose>,
 }
 
 impl Sensor {
+    /// A sensor that stores metres, with nothing else known of it.
+    pub fn new(name: impl Into<String>, pattern: impl Into<String>, kind: SensorKind) -> Self {
+        Self {
+            name: name.into(),
+            pattern: pattern.into(),
+            kind,
+            unit: Unit::M,
+            scale: 1.0,
+            offset: 0.0,
+            invalid: None,
+            drop_saturated: false,
+            missing: Missing::Refuse,
+            camera: None,
+            pose: None,
+        }
+    }
+
+    /// How its files store lengths.
+    fn stored(&self) -> Stored {
+        let unit = self.unit.metres();
+        Stored { metres: self.scale * unit, offset: self.offset * unit, invalid: self.invalid }
+    }
+
     /// Whether the pattern can find files: it holds `{id}` once and stays inside its folder.
     ///
     /// # Errors
@@ -138,9 +186,9 @@ impl Sensor {
 /// The decoded data of one sensor.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Modality {
-    /// `[H, W, C]`, 0..=255, interleaved: C is 3 for `rgb` and 1 for `gray`.
-    Image(Array3<u8>),
-    /// A native grid in metres: `[3, H, W]` for `xyz`, `[1, H, W]` for `depth`.
+    /// A picture: of 3 channels for `rgb` and 1 for `gray`.
+    Image(Image),
+    /// A grid in metres: `[3, H, W]` for `xyz` and for `depth` with a camera, `[1, H, W]` for `depth` without.
     Organised(Grid),
     /// Points in metres.
     Points(Cloud),
@@ -150,17 +198,33 @@ impl Modality {
     /// `(rows, columns)`; `None` for a cloud, which has no pixels.
     pub fn size(&self) -> Option<(usize, usize)> {
         match self {
-            Self::Image(pixels) => Some((pixels.dim().0, pixels.dim().1)),
+            Self::Image(image) => Some(image.size()),
             Self::Organised(grid) => Some(grid.size()),
             Self::Points(_) => None,
         }
     }
 
-    /// Whether there is at least one valid measurement. An image always measures.
+    /// Takes every measurement for missing.
+    fn forget(&mut self) {
+        match self {
+            Self::Image(image) => image.valid = Some(Mask::from_elem(image.size(), false)),
+            Self::Organised(grid) => {
+                grid.valid = Some(Mask::from_elem(grid.size(), false));
+                grid.values.fill(0.0);
+            }
+            Self::Points(cloud) => {
+                cloud.valid = Some(vec![false; cloud.len()]);
+                cloud.positions.fill(0.0);
+            }
+        }
+    }
+
+    /// Whether there is at least one valid measurement.
     fn measured(&self) -> bool {
         match self {
-            Self::Image(_) => true,
-            Self::Organised(grid) => grid.valid.as_ref().is_none_or(|m| m.iter().any(|&v| v)),
+            Self::Image(Image { valid, .. }) | Self::Organised(Grid { valid, .. }) => {
+                valid.as_ref().is_none_or(|m| m.iter().any(|&v| v))
+            }
             Self::Points(cloud) => {
                 !cloud.is_empty() && cloud.valid.as_ref().is_none_or(|m| m.iter().any(|&v| v))
             }
@@ -173,16 +237,18 @@ impl Modality {
 pub struct Scan {
     /// As in [`ScanFiles::id`].
     pub id: String,
-    /// `(rows, columns)` of every image and grid; `(0, 0)` for a scan of clouds alone.
+    /// `(rows, columns)` of the first sensor with pixels: all images and grids cover what it sees. `(0, 0)` for a scan of clouds
+    /// alone.
     pub native: (usize, usize),
-    /// One a sensor, in the order of the sensors given to [`load`]: its name and its data.
-    pub modalities: Vec<(String, Modality)>,
+    /// One a sensor, in the order of the sensors given to [`load`]: its name and its data; `None` of one that measured nothing and
+    /// may be missing.
+    pub modalities: Vec<(String, Option<Modality>)>,
 }
 
 impl Scan {
     /// The data of the sensor of this name.
     pub fn modality(&self, sensor: &str) -> Option<&Modality> {
-        self.modalities.iter().find(|(name, _)| name == sensor).map(|(_, modality)| modality)
+        self.modalities.iter().find(|(name, _)| name == sensor).and_then(|(_, modality)| modality.as_ref())
     }
 }
 
@@ -199,14 +265,21 @@ pub struct ScanFiles {
     pub mask: Option<PathBuf>,
 }
 
-/// Decodes a scan's files.
+/// Decodes a scan's files and brings its sensors onto common ground: the view of the first sensor with pixels.
+///
+/// Sensors called in `without` are taken for missing whatever they measured.
 ///
 /// # Errors
-/// Those of [`mod@decode`]; [`DataError::MissingFile`] for a sensor without a file, [`DataError::SizesDiffer`],
-/// and [`DataError::NothingMeasured`] for a 3D sensor without any valid point.
-pub fn load(files: &ScanFiles, sensors: &[Sensor], limits: &Limits) -> Result<Scan, DataError> {
-    let mut modalities = Vec::with_capacity(sensors.len());
-    let mut first: Option<(&Path, (usize, usize))> = None;
+/// Those of [`mod@decode`]; [`DataError::MissingFile`] for a sensor without a file, [`DataError::SizesDiffer`] and
+/// [`DataError::Unrelated`] for sensors that cannot be brought together, [`DataError::CameraSize`], and
+/// [`DataError::NothingMeasured`] for a sensor without any valid measurement that must not be missing.
+pub fn load(
+    files: &ScanFiles,
+    sensors: &[Sensor],
+    without: &[String],
+    limits: &Limits,
+) -> Result<Scan, DataError> {
+    let mut placed = Vec::with_capacity(sensors.len());
     for sensor in sensors {
         let Some((_, path)) = files.files.iter().find(|(name, _)| *name == sensor.name) else {
             return Err(DataError::MissingFile {
@@ -215,33 +288,61 @@ pub fn load(files: &ScanFiles, sensors: &[Sensor], limits: &Limits) -> Result<Sc
                 path: PathBuf::from(&sensor.pattern),
             });
         };
-        let modality = decode_sensor(path, sensor, limits)?;
-        if !modality.measured() {
-            return Err(DataError::NothingMeasured { path: path.clone(), sensor: sensor.name.clone() });
+        let mut modality = decode_sensor(path, sensor, limits)?;
+        if without.contains(&sensor.name) {
+            modality.forget();
         }
-        match (first, modality.size()) {
-            (Some((first, first_size)), Some(second_size)) if first_size != second_size => {
-                let (first, second) = (first.to_path_buf(), path.clone());
-                return Err(DataError::SizesDiffer { first, first_size, second, second_size });
-            }
-            (None, Some(size)) => first = Some((path, size)),
-            _ => {}
-        }
-        modalities.push((sensor.name.clone(), modality));
+        placed.push(Placed { sensor, path, modality });
     }
-    Ok(Scan { id: files.id.clone(), native: first.map_or((0, 0), |(_, size)| size), modalities })
+    let native = register(&mut placed)?;
+    let missing = |p: &&Placed<'_>| !p.modality.measured();
+    // Out of the first sensor's view is not measured either.
+    let refused = |p: &&Placed<'_>| p.sensor.missing == Missing::Refuse && !without.contains(&p.sensor.name);
+    let lost = placed.iter().filter(missing).find(refused);
+    if let Some(p) = lost.or_else(|| placed.first().filter(|_| placed.iter().all(|p| missing(&p)))) {
+        return Err(DataError::NothingMeasured { path: p.path.to_path_buf(), sensor: p.sensor.name.clone() });
+    }
+    let modalities = placed.into_iter().map(|p| {
+        let measured = p.modality.measured();
+        (p.sensor.name.clone(), measured.then_some(p.modality))
+    });
+    Ok(Scan { id: files.id.clone(), native, modalities: modalities.collect() })
 }
 
 fn decode_sensor(path: &Path, sensor: &Sensor, limits: &Limits) -> Result<Modality, DataError> {
     let file = &Encoded::read(path, limits)?;
-    let stored = &Stored { metres: sensor.unit.metres(), ..Stored::default() };
-    match sensor.kind {
-        SensorKind::Rgb => decode::image(file, limits).map(Modality::Image),
-        SensorKind::Gray => decode::gray(file, limits).map(Modality::Image),
-        SensorKind::Xyz => decode::xyz(file, stored, limits).map(Modality::Organised),
-        SensorKind::Depth => decode::depth(file, stored, limits).map(Modality::Organised),
-        SensorKind::Points => decode::points(file, stored, limits).map(Modality::Points),
-    }
+    let stored = &sensor.stored();
+    let picture = |pixels| {
+        let mut image = Image::new(pixels);
+        if sensor.drop_saturated {
+            image.drop_saturated();
+        }
+        Modality::Image(image)
+    };
+    let modality = match sensor.kind {
+        SensorKind::Rgb => picture(decode::image(file, limits)?),
+        SensorKind::Gray => picture(decode::gray(file, limits)?),
+        SensorKind::Xyz => Modality::Organised(decode::xyz(file, stored, limits)?),
+        SensorKind::Depth => Modality::Organised(decode::depth(file, stored, limits)?),
+        SensorKind::Points => Modality::Points(decode::points(file, stored, limits)?),
+    };
+    let Some(camera) = &sensor.camera else { return Ok(modality) };
+    let camera = match (camera.size, modality.size()) {
+        (Some(calibrated), Some(found)) if calibrated != found => {
+            if !crate::register::same_view(calibrated, found) {
+                let (path, sensor) = (path.to_path_buf(), sensor.name.clone());
+                return Err(DataError::CameraSize { path, sensor, calibrated, found });
+            }
+            camera.scaled(calibrated, found)
+        }
+        _ => *camera,
+    };
+    Ok(match modality {
+        Modality::Organised(depth) if sensor.kind == SensorKind::Depth => {
+            Modality::Organised(camera.points(&depth))
+        }
+        other => other,
+    })
 }
 
 #[cfg(test)]
@@ -249,9 +350,10 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use ndarray::Array3;
 
     fn sensor(name: &str, kind: SensorKind) -> Sensor {
-        Sensor { name: name.into(), pattern: format!("{name}/{{id}}.*"), kind, unit: Unit::Mm }
+        Sensor { unit: Unit::Mm, ..Sensor::new(name, format!("{name}/{{id}}.*"), kind) }
     }
 
     fn files(files: &[(&str, &Path)]) -> ScanFiles {
@@ -280,8 +382,8 @@ mod tests {
         decode::write_png_rgb(&colour, &Array3::zeros((3, 4, 3))).unwrap();
         image::ImageBuffer::<image::Luma<u16>, _>::from_pixel(4, 3, image::Luma([500])).save(&depth).unwrap();
         let sensors = [sensor("depth", SensorKind::Depth), sensor("colour", SensorKind::Rgb)];
-        let scan =
-            load(&files(&[("colour", &colour), ("depth", &depth)]), &sensors, &Limits::default()).unwrap();
+        let scan = load(&files(&[("colour", &colour), ("depth", &depth)]), &sensors, &[], &Limits::default())
+            .unwrap();
         assert_eq!(scan.native, (3, 4));
         assert_eq!(scan.modalities.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["depth", "colour"]);
         let Some(Modality::Organised(grid)) = scan.modality("depth") else { panic!("depth is a grid") };
@@ -296,7 +398,7 @@ mod tests {
         decode::write_png_rgb(&b, &Array3::zeros((4, 3, 3))).unwrap();
         let sensors = [sensor("a", SensorKind::Rgb), sensor("b", SensorKind::Gray)];
         let message =
-            load(&files(&[("a", &a), ("b", &b)]), &sensors, &Limits::default()).unwrap_err().to_string();
+            load(&files(&[("a", &a), ("b", &b)]), &sensors, &[], &Limits::default()).unwrap_err().to_string();
         assert!(["a.png is 3 x 4", "b.png is 4 x 3"].iter().all(|part| message.contains(part)), "{message}");
     }
 
@@ -308,14 +410,16 @@ mod tests {
         let header = "ply\nformat ascii 1.0\nelement vertex 0\nproperty float x\nproperty float y\n";
         fs::write(&ply, format!("{header}property float z\nend_header\n")).unwrap();
         for (kind, path) in [(SensorKind::Depth, &depth), (SensorKind::Points, &ply)] {
-            let error = load(&files(&[("s", path)]), &[sensor("s", kind)], &Limits::default()).unwrap_err();
+            let error =
+                load(&files(&[("s", path)]), &[sensor("s", kind)], &[], &Limits::default()).unwrap_err();
             assert!(matches!(error, DataError::NothingMeasured { .. }), "{error}");
         }
     }
 
     #[test]
     fn a_sensor_without_a_file_is_named() {
-        let error = load(&files(&[]), &[sensor("height", SensorKind::Xyz)], &Limits::default()).unwrap_err();
+        let error =
+            load(&files(&[]), &[sensor("height", SensorKind::Xyz)], &[], &Limits::default()).unwrap_err();
         assert!(error.to_string().contains("`003` has no `height` file"), "{error}");
     }
 }

@@ -51,14 +51,23 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     console.stop_on_interrupt();
     let scans = args.data.as_ref().map(|data| good_scans(args, data, &inspector)).transpose()?;
     let budget = args.budget.over(inspector.model.manifest.calibration.budget)?;
-    let calibration = inspector.calibrate(scans.as_deref(), budget, &context.services)?;
+    let (calibration, partial) = inspector.calibrate(scans.as_deref(), budget, &context.services)?;
     console.clear();
     inspector.model.manifest.calibration = calibration;
+    inspector.model.manifest.partial = partial;
     inspector.model.write(output)?;
     let calibration = &inspector.model.manifest.calibration;
     print(calibration, args.json)?;
     if let Some(shortfall) = calibration.shortfall() {
         console.warn(&shortfall);
+    }
+    for partial in &inspector.model.manifest.partial {
+        let without = partial.missing.join(" and ");
+        partial
+            .calibration
+            .promise()
+            .iter()
+            .for_each(|line| console.info(&format!("without {without}: {line}")));
     }
     console.info(&format!("wrote {}", output.display()));
     Ok(Status::Ok)

@@ -64,7 +64,6 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     let (figures, page) = eval::evaluate_with_report(
         &inspector,
         &dataset.test,
-        &context.limits,
         None,
         Some(&args.out.join("report")),
         "Synthetic moulded part",

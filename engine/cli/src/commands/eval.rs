@@ -10,7 +10,7 @@ use assay_core::evaluate::{Figures, evaluate};
 use assay_core::inspect::Inspector;
 use assay_core::plugin::Watch as _;
 use assay_core::report::{Report, one_line, write_map};
-use assay_data::{Dataset, Layout, Limits, ScanFiles};
+use assay_data::{Dataset, Layout, ScanFiles};
 use std::path::{Path, PathBuf};
 
 /// Score a data set's test scans and print the official figures.
@@ -48,7 +48,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
-    let (context, inspector) = Context::inspector(&args.model, args.locked, &args.machine, console)?;
+    let (_context, inspector) = Context::inspector(&args.model, args.locked, &args.machine, console)?;
     let dataset = Dataset::find(&args.data, args.layout, &inspector.recipe.sensors)?;
     anyhow::ensure!(!dataset.test.is_empty(), "{} has no test scans to evaluate on", args.data.display());
     let object = object_name(&args.data)?;
@@ -56,7 +56,6 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     let (figures, page) = evaluate_with_report(
         &inspector,
         &dataset.test,
-        &context.limits,
         maps.as_deref(),
         args.report.as_deref(),
         &object,
@@ -83,14 +82,13 @@ fn object_name(data: &Path) -> Result<String> {
 pub(crate) fn evaluate_with_report(
     inspector: &Inspector,
     scans: &[ScanFiles],
-    limits: &Limits,
     maps: Option<&Path>,
     report: Option<&Path>,
     title: &str,
     console: &Console,
 ) -> Result<(Figures, Option<PathBuf>)> {
     let mut report = report.map(|folder| Report::new(folder, title)).transpose()?;
-    let figures = evaluate(inspector, scans, limits, &mut |i, files, result| {
+    let figures = evaluate(inspector, scans, &mut |i, files, result| {
         console.progress("scoring", (i + 1) as f64 / scans.len() as f64, &files.id);
         match &result {
             Ok(inspection) => {
@@ -101,7 +99,7 @@ pub(crate) fn evaluate_with_report(
             Err(e) => console.error(&one_line(e)),
         }
         if let Some(report) = &mut report {
-            report.add(inspector, files, result, limits)?;
+            report.add(inspector, files, result)?;
         }
         Ok(())
     })?;

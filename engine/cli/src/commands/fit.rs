@@ -89,11 +89,19 @@ pub(crate) fn fit_dataset(
         info.device,
         context.services.threads()
     ));
-    let model = fit(recipe, graph, &split, &context.limits, &context.engine, &context.services)?;
+    let model = fit(recipe, graph, &split, &context.engine, &context.services)?;
     let calibration = &model.manifest.calibration;
     calibration.promise().iter().for_each(|line| console.info(line));
     if let Some(shortfall) = calibration.shortfall() {
         console.warn(&shortfall);
+    }
+    for partial in &model.manifest.partial {
+        let without = partial.missing.join(" and ");
+        partial
+            .calibration
+            .promise()
+            .iter()
+            .for_each(|line| console.info(&format!("without {without}: {line}")));
     }
     Ok(model)
 }

@@ -71,8 +71,8 @@ fn explained(recipe: &Recipe, graph: &Graph) -> Vec<String> {
         say("recipe", about);
     }
     recipe.sensors.iter().for_each(|s| say("sensor", sensor(s)));
-    if let Some(name) = recipe.height_sensor() {
-        say("part", part(recipe, name));
+    if let Some(sensor) = recipe.height_sensor() {
+        say("part", part(recipe, &sensor.name));
     }
     graph.steps.iter().for_each(|s| say("step", step(recipe, graph, s)));
     say("learned", learned(recipe, graph));

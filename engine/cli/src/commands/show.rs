@@ -122,6 +122,12 @@ fn summary(model: &Model, sha256: &str) -> Result<()> {
     for promise in manifest.calibration.promise() {
         facts.add("verdict", &promise)?;
     }
+    for partial in &manifest.partial {
+        let without = partial.missing.join(" and ");
+        for promise in partial.calibration.promise() {
+            facts.add("partial", &format!("without {without}: {promise}"))?;
+        }
+    }
     if let Some(shortfall) = manifest.calibration.shortfall() {
         facts.add("verdict", &shortfall)?;
     }

@@ -62,6 +62,8 @@ impl From<Manifest1> for Manifest {
             runtime: old.runtime,
             device: old.device,
             native: old.native,
+            sensor_sizes: BTreeMap::new(),
+            partial: Vec::new(),
             plugins: old.plugins,
             networks: networks
                 .map(|(step, (file, sha256))| (step, NetworkRecord { file, sha256, outputs: Vec::new() }))

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::graph::read_network;
 use crate::recipe::Recipe;
 use crate::scale::Scales;
-use crate::threshold::Calibration;
+use crate::threshold::{Calibration, PartialCalibration};
 use assay_inference::DEFAULT_BACKBONE;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -70,6 +70,9 @@ pub struct Manifest {
     pub device: String,
     /// Native `(rows, columns)` of the scans.
     pub native: (usize, usize),
+    /// `(rows, columns)` of each sensor with pixels; the native size where it is not named.
+    #[serde(default)]
+    pub sensor_sizes: BTreeMap<String, (usize, usize)>,
     /// The plugin of each method in use.
     pub plugins: Vec<PluginRecord>,
     /// Which ONNX file each network step runs, by step.
@@ -82,6 +85,9 @@ pub struct Manifest {
     pub floor: f32,
     /// Its thresholds, and the scans that set them and nothing else.
     pub calibration: Calibration,
+    /// Thresholds of scans of which sensors that may be missing are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partial: Vec<PartialCalibration>,
     /// Sections after the manifest.
     pub sections: Vec<Section>,
 }
@@ -363,6 +369,8 @@ mod tests {
                 runtime: "rten 0.27".into(),
                 device: "cpu".into(),
                 native: (40, 50),
+                sensor_sizes: BTreeMap::new(),
+                partial: Vec::new(),
                 plugins: Vec::new(),
                 networks: BTreeMap::new(),
                 training: vec![ScanRecord { id: "train/good/000".into(), sha256: "00".into() }],

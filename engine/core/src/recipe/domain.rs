@@ -218,6 +218,43 @@ impl Domain for Flag {
     }
 }
 
+/// A list of so many finite numbers.
+pub(super) struct Numbers {
+    pub(super) count: usize,
+}
+
+impl Domain for Numbers {
+    type Value = Vec<f64>;
+
+    fn read(&self, node: &Node) -> Result<Vec<f64>, Fault> {
+        let number = |node: &Node| match node.value {
+            Value::Int(i) => Some(i as f64),
+            Value::Float(f) => Some(f).filter(|f| f.is_finite()),
+            _ => None,
+        };
+        let numbers: Option<Vec<f64>> = match &node.value {
+            Value::List(items) => items.iter().map(number).collect(),
+            _ => None,
+        };
+        match numbers.filter(|numbers| numbers.len() == self.count) {
+            Some(numbers) => Ok(numbers),
+            None => Err((node.line, format!("expected {}", self.describe()))),
+        }
+    }
+
+    fn write(&self, value: &Vec<f64>) -> Option<Toml> {
+        Some(Toml::Array(value.iter().copied().map(Toml::Float).collect()))
+    }
+
+    fn describe(&self) -> String {
+        format!("a list of {} numbers", self.count)
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        json!({ "type": "array", "items": { "type": "number" }, "minItems": self.count, "maxItems": self.count })
+    }
+}
+
 /// A list of strings.
 pub(super) struct Texts;
 

@@ -14,8 +14,10 @@ pub mod toml;
 pub use resolved::resolved;
 
 use crate::error::{Error, Result};
+use crate::value::Content;
+use assay_data::DataError;
 use assay_data::prepare::Background as PlaneRemoval;
-use assay_data::{Sensor, SensorKind};
+use assay_data::{Camera, Limits, Sensor};
 use assay_inference::{Device, Runtime};
 use std::path::Path;
 use toml::{Node, Source};
@@ -41,6 +43,8 @@ pub struct Recipe {
     pub device: Device,
     /// Folders with plugins, relative to the recipe's folder.
     pub plugin_path: Vec<String>,
+    /// The largest files that are read.
+    pub limits: Limits,
     /// The scan's sensors.
     pub sensors: Vec<Sensor>,
     /// Preparation.
@@ -180,15 +184,22 @@ impl Recipe {
             )));
         }
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        Self::parse(&path.display().to_string(), &text)
+        let folder = path.parent().unwrap_or(Path::new(""));
+        parse::recipe(&path.display().to_string(), &text, &|file, limits| {
+            Camera::read(&folder.join(file), limits)
+        })
     }
 
-    /// Parses a recipe; `file` names it in messages.
+    /// Parses a recipe that stands alone, as one in a model does: it names no calibration file. `file` names it in messages.
     ///
     /// # Errors
     /// [`Error::Recipe`] with file, line and key.
     pub fn parse(file: &str, text: &str) -> Result<Self> {
-        parse::recipe(file, text)
+        parse::recipe(file, text, &|file, _| {
+            let cause =
+                format!("`{file}` is read beside a recipe's file only; here the camera's numbers must stand");
+            Err(DataError::BadArgument { what: "camera", cause })
+        })
     }
 
     /// Sets the seed of everything random, as if the recipe said so.
@@ -202,8 +213,8 @@ impl Recipe {
         Source { file: &self.file, text: &self.text }
     }
 
-    /// The xyz sensor that tells part from background, if there is one.
-    pub fn height_sensor(&self) -> Option<&str> {
-        self.sensors.iter().find(|s| s.kind == SensorKind::Xyz).map(|s| s.name.as_str())
+    /// The sensor with organised points that tells part from background, if there is one.
+    pub fn height_sensor(&self) -> Option<&Sensor> {
+        self.sensors.iter().find(|s| crate::graph::content_of(s) == Content::Xyz)
     }
 }

@@ -6,10 +6,13 @@ use super::toml::{Node, Source};
 use super::{Decide, MapOptions, Prepare, Recipe, StepDecl, keys};
 use crate::error::Result;
 use assay_data::prepare::Background as Plane;
-use assay_data::{Sensor, SensorKind};
+use assay_data::{Camera, DataError, Lens, Limits, Pose, Sensor, SensorKind};
 use std::collections::HashSet;
 
-pub(super) fn recipe(file: &str, text: &str) -> Result<Recipe> {
+/// Reads the camera of a calibration file that a recipe names.
+type ReadCamera<'a> = &'a dyn Fn(&str, &Limits) -> std::result::Result<Camera, DataError>;
+
+pub(super) fn recipe(file: &str, text: &str, read_camera: ReadCamera<'_>) -> Result<Recipe> {
     let source = Source { file, text };
     let mut top = Reader::new(source, "", "", source.parse()?)?;
     top.get(&keys::FORMAT)?;
@@ -23,7 +26,14 @@ pub(super) fn recipe(file: &str, text: &str) -> Result<Recipe> {
     let device = engine.get(&keys::ENGINE_DEVICE)?;
     let plugin_path = engine.get(&keys::ENGINE_PLUGIN_PATH)?;
     engine.finish()?;
-    let sensors = sensors(source, &mut top)?;
+    let mut limits_table = top.section(&keys::LIMITS)?;
+    let limits = Limits {
+        max_pixels: limits_table.get(&keys::LIMITS_PIXELS)? as u64,
+        max_points: limits_table.get(&keys::LIMITS_POINTS)? as u64,
+        max_file_bytes: limits_table.get(&keys::LIMITS_FILE_BYTES)? as u64,
+    };
+    limits_table.finish()?;
+    let sensors = sensors(source, &mut top, &|file| read_camera(file, &limits))?;
     let prepare = prepare(top.section(&keys::PREPARE)?, seed)?;
     let steps = steps(source, &mut top, &sensors)?;
     let mut map_table = top.section(&keys::MAP)?;
@@ -42,6 +52,7 @@ pub(super) fn recipe(file: &str, text: &str) -> Result<Recipe> {
         runtime,
         device,
         plugin_path,
+        limits,
         sensors,
         prepare,
         steps,
@@ -50,7 +61,11 @@ pub(super) fn recipe(file: &str, text: &str) -> Result<Recipe> {
     })
 }
 
-fn sensors(source: Source<'_>, top: &mut Reader<'_>) -> Result<Vec<Sensor>> {
+fn sensors(
+    source: Source<'_>,
+    top: &mut Reader<'_>,
+    read_camera: &dyn Fn(&str) -> std::result::Result<Camera, DataError>,
+) -> Result<Vec<Sensor>> {
     let mut table = top.section(&keys::SENSORS)?;
     let mut sensors = Vec::new();
     for (name, node) in table.rest() {
@@ -66,9 +81,23 @@ fn sensors(source: Source<'_>, top: &mut Reader<'_>) -> Result<Vec<Sensor>> {
             );
             r.error(line, keys::SENSOR_KIND.name(), message)
         })?;
-        let unit = r.get(&keys::SENSOR_UNIT)?;
+        let pose_line = r.line_of(&keys::SENSOR_POSE);
+        let pose = r.get(&keys::SENSOR_POSE)?.and_then(|rows| <[f64; 12]>::try_from(rows).ok());
+        let pose = pose.map(Pose::from_rows).transpose();
+        let sensor = Sensor {
+            kind,
+            unit: r.get(&keys::SENSOR_UNIT)?,
+            scale: r.get(&keys::SENSOR_SCALE)?,
+            offset: r.get(&keys::SENSOR_OFFSET)?,
+            invalid: r.get(&keys::SENSOR_INVALID)?,
+            drop_saturated: r.get(&keys::SENSOR_SATURATED)?,
+            missing: r.get(&keys::SENSOR_MISSING)?,
+            camera: camera(&mut r, &key, read_camera)?,
+            pose: pose.map_err(|e| r.error(pose_line, keys::SENSOR_POSE.name(), e.to_string()))?,
+            name,
+            pattern,
+        };
         r.finish()?;
-        let sensor = Sensor { name, pattern, kind, unit };
         sensor.check().map_err(|e| source.error(line, key, e.to_string()))?;
         sensors.push(sensor);
     }
@@ -76,6 +105,55 @@ fn sensors(source: Source<'_>, top: &mut Reader<'_>) -> Result<Vec<Sensor>> {
         return Err(source.error(1, "sensors", "names no sensor"));
     }
     Ok(sensors)
+}
+
+/// A sensor's camera: from a file, or as its numbers say.
+fn camera(
+    r: &mut Reader<'_>,
+    sensor: &str,
+    read: &dyn Fn(&str) -> std::result::Result<Camera, DataError>,
+) -> Result<Option<Camera>> {
+    let Some(node) = r.get(&keys::CAMERA)? else { return Ok(None) };
+    let (line, source) = (node.line, r.source());
+    let key = format!("{sensor}.{}", keys::CAMERA.name());
+    let mut r = Reader::new(source, &key, keys::CAMERA.path, node)?;
+    let file = r.get(&keys::CAMERA_FILE)?;
+    let numbers = [
+        r.get(&keys::CAMERA_FX)?,
+        r.get(&keys::CAMERA_FY)?,
+        r.get(&keys::CAMERA_CX)?,
+        r.get(&keys::CAMERA_CY)?,
+    ];
+    let (division, brown) = (r.get(&keys::CAMERA_DIVISION)?, r.get(&keys::CAMERA_BROWN)?);
+    let size = r.get(&keys::CAMERA_SIZE)?;
+    r.finish()?;
+    let wrong = |message: String| source.error(line, &key, message);
+    if let Some(file) = file {
+        if numbers.iter().any(Option::is_some) || division.is_some() || brown.is_some() || size.is_some() {
+            return Err(wrong("has a file and numbers; one of them says it all".into()));
+        }
+        return read(&file).map(Some).map_err(|e| wrong(e.to_string()));
+    }
+    let [Some(fx), Some(fy), Some(cx), Some(cy)] = numbers else {
+        return Err(wrong("takes a file, or fx, fy, cx and cy".into()));
+    };
+    let lens = match (division, brown.and_then(|k| <[f64; 5]>::try_from(k).ok())) {
+        (Some(_), Some(_)) => return Err(wrong("has two lens models; give `division` or `brown`".into())),
+        (Some(k), None) => Lens::Division(k),
+        (None, Some(k)) => Lens::Brown(k),
+        (None, None) => Lens::Pinhole,
+    };
+    let side = |v: f64| (v >= 1.0 && v <= f64::from(u32::MAX) && v.fract() == 0.0).then_some(v as usize);
+    let size = match size.as_deref() {
+        Some(&[width, height]) => match (side(height), side(width)) {
+            (Some(rows), Some(cols)) => Some((rows, cols)),
+            _ => return Err(wrong("size is [width, height], in whole pixels".into())),
+        },
+        _ => None,
+    };
+    let camera = Camera { fx, fy, cx, cy, lens, size };
+    camera.check().map_err(|e| wrong(e.to_string()))?;
+    Ok(Some(camera))
 }
 
 /// The table of one sensor or step, at `path`.

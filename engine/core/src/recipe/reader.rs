@@ -29,6 +29,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The recipe that is read.
+    pub(super) fn source(&self) -> Source<'a> {
+        self.source
+    }
+
     /// An error about a key of this table.
     pub(super) fn error(&self, line: usize, key: &str, message: impl Into<String>) -> Error {
         let path = if self.path.is_empty() { key.into() } else { format!("{}.{key}", self.path) };

@@ -5,14 +5,16 @@ use super::key::{AnyKey as _, Key};
 use super::{From, Recipe, keys};
 use crate::graph::{Graph, Source, Step};
 use crate::plugin::ParamValue;
+use assay_data::{Camera, Lens};
 use toml::{Table, Value};
 
 /// A TOML text that says all that `recipe` and the plugins' defaults say, so that a later version with other defaults still
 /// does the same: every key, each parameter with its value, references as `step.output`, the implied last step.
 ///
 /// It holds no comments, has a fixed order, and its numbers read back to the same bits. Read and resolved again it gives
-/// the same text. `graph` is the recipe resolved against the plugins. `decide.confidence`, `decide.review` and
-/// `recipe.number` stand there only where they are set: without them there is none. A network's `model` and
+/// the same text. `graph` is the recipe resolved against the plugins. `decide.confidence`, `decide.review`,
+/// `recipe.number` and what is not known of a sensor stand there only where they are set. What a camera's file said stands there
+/// in its place. A network's `model` and
 /// `engine.plugin_path` stay as they were written.
 pub fn resolved(recipe: &Recipe, graph: &Graph) -> String {
     let mut top = Table::new();
@@ -22,6 +24,7 @@ pub fn resolved(recipe: &Recipe, graph: &Graph) -> String {
     let mut section = |name: &str, table: Table| top.insert(name.into(), Value::Table(table));
     section(keys::RECIPE.path, about(recipe));
     section(keys::ENGINE.path, engine(recipe));
+    section(keys::LIMITS.path, limits(recipe));
     section(keys::SENSORS.path, sensors(recipe));
     section(keys::PREPARE.path, prepare(recipe));
     let steps = graph.steps.iter().map(|s| (s.name.clone(), Value::Table(step(recipe, graph, s))));
@@ -60,9 +63,41 @@ fn sensors(recipe: &Recipe) -> Table {
         put(&mut table, &keys::SENSOR_FILES, &s.pattern);
         put(&mut table, &keys::SENSOR_KIND, &Some(s.kind));
         put(&mut table, &keys::SENSOR_UNIT, &s.unit);
+        put(&mut table, &keys::SENSOR_SCALE, &s.scale);
+        put(&mut table, &keys::SENSOR_OFFSET, &s.offset);
+        put(&mut table, &keys::SENSOR_INVALID, &s.invalid);
+        put(&mut table, &keys::SENSOR_SATURATED, &s.drop_saturated);
+        put(&mut table, &keys::SENSOR_MISSING, &s.missing);
+        put(&mut table, &keys::SENSOR_POSE, &s.pose.map(|p| p.rows().to_vec()));
+        if let Some(camera) = &s.camera {
+            table.insert(keys::CAMERA.name().into(), Value::Table(self::camera(camera)));
+        }
         (s.name.clone(), Value::Table(table))
     };
     recipe.sensors.iter().map(sensor).collect()
+}
+
+fn camera(camera: &Camera) -> Table {
+    let mut table = Table::new();
+    put(&mut table, &keys::CAMERA_FX, &Some(camera.fx));
+    put(&mut table, &keys::CAMERA_FY, &Some(camera.fy));
+    put(&mut table, &keys::CAMERA_CX, &Some(camera.cx));
+    put(&mut table, &keys::CAMERA_CY, &Some(camera.cy));
+    match camera.lens {
+        Lens::Pinhole => {}
+        Lens::Division(k) => put(&mut table, &keys::CAMERA_DIVISION, &Some(k)),
+        Lens::Brown(k) => put(&mut table, &keys::CAMERA_BROWN, &Some(k.to_vec())),
+    }
+    put(&mut table, &keys::CAMERA_SIZE, &camera.size.map(|(rows, cols)| vec![cols as f64, rows as f64]));
+    table
+}
+
+fn limits(recipe: &Recipe) -> Table {
+    let mut table = Table::new();
+    put(&mut table, &keys::LIMITS_PIXELS, &(recipe.limits.max_pixels as i64));
+    put(&mut table, &keys::LIMITS_POINTS, &(recipe.limits.max_points as i64));
+    put(&mut table, &keys::LIMITS_FILE_BYTES, &(recipe.limits.max_file_bytes as i64));
+    table
 }
 
 fn prepare(recipe: &Recipe) -> Table {

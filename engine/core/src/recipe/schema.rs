@@ -61,8 +61,12 @@ fn value(key: &'static dyn AnyKey, methods: &[&MethodInfo]) -> Value {
     }
     let mut table = object(key.path(), methods);
     merge(&mut table, json!({ "description": key.doc() }));
+    // Tables that a string may stand for.
     if key.path() == keys::SENSOR.path {
         return json!({ "anyOf": [keys::SENSOR_FILES.schema(), table] });
+    }
+    if key.path() == keys::CAMERA.path {
+        return json!({ "anyOf": [keys::CAMERA_FILE.schema(), table] });
     }
     table
 }

@@ -39,6 +39,14 @@ fn with(key: &dyn AnyKey) -> String {
         "" => format!("{example}\n{SENSORS}{STEPS}"),
         "sensors" => format!("{SENSORS}{example}\n{STEPS}"),
         "sensors.<name>" if key.name() == "files" => format!("[sensors.colour]\n{example}\n{STEPS}"),
+        "sensors.<name>.camera" => {
+            const NUMBERS: [&str; 4] = ["fx = 1.0", "fy = 1.0", "cx = 0.0", "cy = 0.0"];
+            let others = NUMBERS.into_iter().filter(|k| !k.starts_with(&format!("{} ", key.name())));
+            let numbers = others.collect::<Vec<_>>().join("\n");
+            format!(
+                "[sensors.colour]\nfiles = \"rgb/{{id}}.png\"\n[sensors.colour.camera]\n{numbers}\n{example}\n{STEPS}"
+            )
+        }
         "sensors.<name>" => format!("[sensors.colour]\nfiles = \"rgb/{{id}}.*\"\n{example}\n{STEPS}"),
         "steps" => format!("{SENSORS}{STEPS}{example}\n"),
         "steps.<name>" => {
@@ -53,7 +61,8 @@ fn with(key: &dyn AnyKey) -> String {
 
 #[test]
 fn each_example_is_read() {
-    for key in KEYS {
+    // A calibration file is read beside a recipe's file: a test of its own.
+    for key in KEYS.iter().filter(|k| k.path() != keys::CAMERA_FILE.path) {
         let text = with(*key);
         assert!(key.example().contains(key.name()) || key.name() == "<name>", "{}", key.path());
         Recipe::parse("example.toml", &text).unwrap_or_else(|e| panic!("{e}\n{text}"));
@@ -116,4 +125,63 @@ fn a_table_inside_a_list_of_inputs_is_an_error_at_its_line() {
     let text = SMALLEST.replace("from = \"colour\"", "from = { image = [\"colour\", 3] }");
     let error = Recipe::parse("r.toml", &text).unwrap_err().to_string();
     assert!(error.starts_with("r.toml:4: steps.found.from: expected a name"), "{error}");
+}
+
+const CAMERA: &str = r#"{"camera_type": "area_scan_division", "focus": 0.01, "kappa": -2000.0, "sx": 4e-6, "sy": 4e-6,
+    "cx": 54.0, "cy": 196.0, "image_width": 400, "image_height": 300}"#;
+
+#[test]
+fn a_calibration_file_is_read_beside_the_recipe_and_stays_in_the_resolved_one_as_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = folder.path().join("recipe.toml");
+    std::fs::write(folder.path().join("camera.json"), CAMERA).unwrap();
+    let text = |camera: &str| {
+        format!(
+            "format = 1\n[sensors.range]\nfiles = \"depth/{{id}}.png\"\nkind = \"depth\"\ncamera = {camera}\n\
+             [steps]\nlook = {{ method = \"onnx\", from = \"range\" }}\n"
+        )
+    };
+    std::fs::write(&recipe, text("\"camera.json\"")).unwrap();
+    let camera = Recipe::read(&recipe).unwrap().sensors[0].camera.unwrap();
+    assert!((camera.fx - 2500.0).abs() < 1e-9 && camera.size == Some((300, 400)));
+    // Where there is no folder, as in a model, nothing is read.
+    let error = Recipe::parse("recipe", &text("\"camera.json\"")).unwrap_err().to_string();
+    assert!(error.contains("camera.json") && error.contains("sensors.range.camera"), "{error}");
+    std::fs::write(&recipe, text("\"other.json\"")).unwrap();
+    let error = Recipe::read(&recipe).unwrap_err().to_string();
+    assert!(error.contains("other.json") && error.contains(":5"), "{error}");
+    for (camera, part) in [
+        ("{ file = \"camera.json\", fx = 1.0 }", "file and numbers"),
+        ("{ fx = 1.0, fy = 1.0, cx = 0.0 }", "fx, fy, cx and cy"),
+        (
+            "{ fx = 1.0, fy = 1.0, cx = 0.0, cy = 0.0, division = 0.1, brown = [0, 0, 0, 0, 0] }",
+            "two lens models",
+        ),
+        ("{ fx = 1.0, fy = 1.0, cx = 0.0, cy = 0.0, size = [640.5, 480] }", "whole pixels"),
+        ("{ fx = 1.0, fy = 1.0, cx = 0.0, cy = 0.0, brown = [0, 0, 0, 0] }", "list of 5 numbers"),
+        ("{ fx = -1.0, fy = 1.0, cx = 0.0, cy = 0.0 }", "outside"),
+    ] {
+        let error = Recipe::parse("recipe", &text(camera)).unwrap_err().to_string();
+        assert!(error.contains(part) && error.contains("camera"), "{error}");
+    }
+}
+
+#[test]
+fn a_pose_that_is_no_rotation_is_an_error_at_its_line() {
+    let text = "format = 1\n[sensors.colour]\nfiles = \"{id}.png\"\npose = [2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]\n\
+                [steps]\nlook = { method = \"onnx\", from = \"colour\" }\n";
+    let error = Recipe::parse("recipe", text).unwrap_err().to_string();
+    assert!(
+        error.contains("sensors.colour.pose") && error.contains(":4") && error.contains("rotation"),
+        "{error}"
+    );
+}
+
+#[test]
+fn limits_of_a_recipe_are_those_that_files_are_read_with() {
+    let text = "format = 1\nlimits = { pixels = 1000, points = 5 }\n[sensors]\ncolour = \"{id}.png\"\n\
+                [steps]\nlook = { method = \"onnx\", from = \"colour\" }\n";
+    let limits = Recipe::parse("recipe", text).unwrap().limits;
+    assert_eq!((limits.max_pixels, limits.max_points), (1000, 5));
+    assert_eq!(limits.max_file_bytes, assay_data::Limits::DEFAULT.max_file_bytes);
 }

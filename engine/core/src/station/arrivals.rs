@@ -160,7 +160,7 @@ fn files_of(scan: PresentScan) -> ScanFiles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use assay_data::{SensorKind, Unit};
+    use assay_data::SensorKind;
 
     const SETTLE: Duration = Duration::from_millis(500);
     const OVERDUE: Duration = Duration::from_secs(60);
@@ -175,15 +175,9 @@ mod tests {
     impl Folder {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let sensor = |name: &str, pattern: &str, kind| Sensor {
-                name: name.into(),
-                pattern: pattern.into(),
-                kind,
-                unit: Unit::M,
-            };
             let sensors = [
-                sensor("colour", "rgb/{id}.*", SensorKind::Rgb),
-                sensor("height", "{id}/h.tiff", SensorKind::Xyz),
+                Sensor::new("colour", "rgb/{id}.*", SensorKind::Rgb),
+                Sensor::new("height", "{id}/h.tiff", SensorKind::Xyz),
             ];
             let arrivals = Arrivals::new(folder.path(), &sensors, SETTLE, Some(OVERDUE));
             Self { folder, arrivals, start: Instant::now() }

@@ -153,17 +153,13 @@ fn check_id(id: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use assay_data::{SensorKind, Unit};
+    use assay_data::SensorKind;
 
     fn sensors() -> [Sensor; 2] {
-        [("colour", "rgb/{id}.png", SensorKind::Rgb), ("height", "{id}_xyz.tiff", SensorKind::Xyz)].map(
-            |(name, pattern, kind)| Sensor {
-                name: name.into(),
-                pattern: pattern.into(),
-                kind,
-                unit: Unit::M,
-            },
-        )
+        [
+            Sensor::new("colour", "rgb/{id}.png", SensorKind::Rgb),
+            Sensor::new("height", "{id}_xyz.tiff", SensorKind::Xyz),
+        ]
     }
 
     #[test]

@@ -153,7 +153,7 @@ fn listed(names: &[String]) -> String {
 pub(super) mod tests {
     use super::*;
     use crate::inspect::Verdict;
-    use assay_data::{Sensor, SensorKind, Unit};
+    use assay_data::{Sensor, SensorKind};
     use std::collections::BTreeMap;
     use std::path::Path;
 
@@ -162,6 +162,7 @@ pub(super) mod tests {
         ResultLine {
             id: id.into(),
             verdict: Verdict::Invalid,
+            missing: Vec::new(),
             error: None,
             score: None,
             threshold: 1.0,
@@ -217,8 +218,7 @@ pub(super) mod tests {
     }
 
     fn arrivals(folder: &Path) -> Arrivals {
-        let (name, pattern) = ("colour".into(), "{id}.png".into());
-        let sensor = Sensor { name, pattern, kind: SensorKind::Rgb, unit: Unit::M };
+        let sensor = Sensor::new("colour", "{id}.png", SensorKind::Rgb);
         Arrivals::new(folder, &[sensor], Duration::ZERO, None)
     }
 

@@ -5,8 +5,8 @@ use crate::graph::OnnxFiles;
 use crate::plugin::{Failure, MethodInfo, ParamInfo, ParamKind, ParamValue, PortInfo};
 use crate::recipe::{Recipe, StepDecl};
 use crate::value::{Content, Data, Spec, Value};
-use assay_data::prepare::resize;
-use assay_data::{Frame, Grid};
+use assay_data::prepare::resize::{self, MaskRule};
+use assay_data::{Frame, Grid, Image, Mask};
 use assay_inference::{Engine, Session, sha256_hex};
 use ndarray::{Array3, Array4, ArrayD, Axis, Ix3};
 use std::sync::Arc;
@@ -314,7 +314,8 @@ impl Network {
     ) -> Result<Array3<f32>, Failure> {
         let resized = match &value.data {
             Data::Image(image) => {
-                let small = resize::image(image, size).map_err(|e| Failure::about_input(&e.to_string()))?;
+                let small =
+                    resize::image(&image.pixels, size).map_err(|e| Failure::about_input(&e.to_string()))?;
                 small.permuted_axes([2, 0, 1]).mapv(f32::from)
             }
             Data::Grid(grid) => {
@@ -387,14 +388,21 @@ impl Network {
         native: (usize, usize),
     ) -> Result<Vec<Value>, Failure> {
         let image = self.image(value, range, self.input_size(planned))?;
-        let taps = self.run(&image)?;
-        Ok(taps
+        self.run(&image)?
             .into_iter()
             .map(|values| {
-                let frame = Frame::NATIVE.resized(native, (values.dim().1, values.dim().2));
-                let grid = Grid { values, valid: None, frame };
-                Value { content: Content::Features, data: Data::Grid(grid), image_score: f64::NAN }
+                let size = (values.dim().1, values.dim().2);
+                let frame = Frame::NATIVE.resized(native, size);
+                let grid = Grid { values, valid: measured(value, size)?, frame };
+                Ok(Value { content: Content::Features, data: Data::Grid(grid), image_score: f64::NAN })
             })
-            .collect())
+            .collect()
     }
+}
+
+/// Which cells of an output see a measured pixel of the image; `None` = all. (Of a grid every cell is seen: what was not measured
+/// there is filled in by the step that made it.)
+pub(super) fn measured(value: &Value, size: (usize, usize)) -> Result<Option<Mask>, Failure> {
+    let Data::Image(Image { valid: Some(valid), .. }) = &value.data else { return Ok(None) };
+    resize::mask(valid, size, MaskRule::Any).map(Some).map_err(|e| Failure::about_input(&e.to_string()))
 }

@@ -130,10 +130,8 @@ pub fn score(
 ) -> Result<Vec<Value>, Failure> {
     let image = network.image(value, range, network.input_size(planned))?;
     let (values, image_score) = read(network.outputs(&image)?, info, params)?;
-    let frame = Frame::NATIVE.resized(native, (values.dim().1, values.dim().2));
-    Ok(vec![Value {
-        content: Content::Scores,
-        data: Data::Grid(Grid { values, valid: None, frame }),
-        image_score,
-    }])
+    let size = (values.dim().1, values.dim().2);
+    let frame = Frame::NATIVE.resized(native, size);
+    let valid = super::onnx::measured(value, size)?;
+    Ok(vec![Value { content: Content::Scores, data: Data::Grid(Grid { values, valid, frame }), image_score }])
 }

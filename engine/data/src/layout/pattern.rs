@@ -199,11 +199,9 @@ pub(super) fn names_in(folder: &Path) -> Result<Vec<String>, DataError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Unit;
 
     fn pattern(text: &str) -> Result<Pattern, DataError> {
-        let (name, pattern) = ("colour".into(), text.into());
-        Pattern::of(&Sensor { name, pattern, kind: SensorKind::Rgb, unit: Unit::M })
+        Pattern::of(&Sensor::new("colour", text, SensorKind::Rgb))
     }
 
     fn touch(path: &Path) {

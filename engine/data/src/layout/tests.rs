@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::{SensorKind, Unit, shared_scans};
+use crate::{SensorKind, shared_scans};
 
 fn sensor(name: &str, pattern: &str) -> Sensor {
     let kind = if name == "height" { SensorKind::Xyz } else { SensorKind::Rgb };
-    Sensor { name: name.into(), pattern: pattern.into(), kind, unit: Unit::M }
+    Sensor::new(name, pattern, kind)
 }
 
 fn both() -> [Sensor; 2] {

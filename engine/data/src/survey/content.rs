@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::naming::Files;
 use crate::decode::{self, Encoded, Look, Stored};
+use crate::register::same_view;
 use crate::{Grid, Limits, Sensor, SensorKind, Unit};
 
 /// Words in a name that mean ground truth.
@@ -69,7 +70,7 @@ pub(super) fn look(folder: &Path, found: Vec<Files>, samples: usize, limits: &Li
         };
         left_out.push((finding, why.to_owned()));
     }
-    keep_one_size(&mut sensors, &mut left_out);
+    keep_one_view(&mut sensors, &mut left_out);
     name(sensors.iter_mut().chain(left_out.iter_mut().map(|(f, _)| f)).collect());
     Looked { sensors, left_out }
 }
@@ -79,7 +80,7 @@ fn finding(folder: &Path, files: Files, samples: usize, limits: &Limits) -> (Fin
     let n = files.files.len();
     let take = samples.min(n);
     let samples: Vec<PathBuf> = (0..take).map(|k| folder.join(&files.files[k * n / take].1)).collect();
-    let sensor = Sensor { name: String::new(), pattern: files.pattern, kind: SensorKind::Rgb, unit: Unit::M };
+    let sensor = Sensor::new("", files.pattern, SensorKind::Rgb);
     let mut finding =
         Finding { sensor, sizes: Vec::new(), reach: None, files: n, samples: Vec::new(), deep: false };
     let mut kinds = BTreeSet::new();
@@ -176,23 +177,27 @@ fn sorted(grid: &Grid, channel: usize) -> Option<Vec<f32>> {
     (!values.is_empty()).then_some(values)
 }
 
-/// All sensors of a scan see the same pixels: the size that most have stays, among equals that with points.
-fn keep_one_size(sensors: &mut Vec<Finding>, left_out: &mut Vec<LeftOut>) {
+/// All sensors of a scan share a view: the one that most have stays, among equals that with points.
+fn keep_one_view(sensors: &mut Vec<Finding>, left_out: &mut Vec<LeftOut>) {
+    let one_view = |a: &[(usize, usize)], b: &[(usize, usize)]| {
+        a == b || a.iter().all(|&a| b.iter().all(|&b| same_view(a, b)))
+    };
     let rank = |sizes: &[(usize, usize)]| {
-        let alike = sensors.iter().filter(|f| f.sizes == sizes);
+        let alike = sensors.iter().filter(|f| one_view(&f.sizes, sizes));
         (alike.clone().count(), alike.clone().any(|f| f.sensor.kind == SensorKind::Xyz))
     };
     let Some(best) = sensors.iter().rev().max_by_key(|f| rank(&f.sizes)).map(|f| f.sizes.clone()) else {
         return;
     };
     for k in (0..sensors.len()).rev() {
-        if sensors[k].sizes != best {
+        if !one_view(&sensors[k].sizes, &best) {
             let text = |sizes: &[(usize, usize)]| {
                 sizes.iter().map(|(r, c)| format!("{r} x {c}")).collect::<Vec<_>>().join(", ")
             };
             let (own, others) = (text(&sensors[k].sizes), text(&best));
             let why = format!(
-                "its files are {own}, those of the other sensors {others} (rows x columns); register them to one size"
+                "its files are {own}, those of the other sensors {others} (rows x columns), which is another view; with the cameras of \
+                 both (`camera`, `pose`) it can be related"
             );
             left_out.push((sensors.remove(k), why));
         }

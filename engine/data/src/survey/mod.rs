@@ -24,7 +24,7 @@ pub struct Survey {
     pub data: PathBuf,
     /// How it lies on disk.
     pub layout: Layout,
-    /// The sensors that methods can take; all of one size, at least one.
+    /// The sensors that methods can take; all of one view, at least one.
     pub sensors: Vec<Finding>,
     /// Those that cannot be taken, each with the reason.
     pub left_out: Vec<(Finding, String)>,

@@ -1,8 +1,8 @@
 //! The table of a recipe's keys: types, ranges, choices and defaults stand here and nowhere else.
 
-use super::domain::{
-    Device, Flag, Format, Inputs, Integer, Maybe, Number, Section, SectionOr, Text, Texts, Word,
-};
+use super::domain::{Device, Flag, Format, Inputs, Integer, Maybe, Number, Section, Text, Texts, Word};
+mod sensor;
+
 pub use super::key::AnyKey;
 use super::key::{
     Absent::{Is, Means, Wrong},
@@ -10,9 +10,10 @@ use super::key::{
 };
 use super::toml::{Node, Value};
 use super::{Background, OnTooFew, Statistic};
+use assay_data::Limits;
 use assay_data::prepare::Background as Plane;
-use assay_data::{SensorKind, Unit};
 use assay_inference::{Device as Processor, Runtime};
+pub(super) use sensor::*;
 
 /// What names of sensors and steps look like, as a regular expression.
 pub const NAME: &str = "^[A-Za-z0-9_-]{1,64}$";
@@ -35,11 +36,30 @@ pub static KEYS: &[&dyn AnyKey] = &[
     &ENGINE_RUNTIME,
     &ENGINE_DEVICE,
     &ENGINE_PLUGIN_PATH,
+    &LIMITS,
+    &LIMITS_PIXELS,
+    &LIMITS_POINTS,
+    &LIMITS_FILE_BYTES,
     &SENSORS,
     &SENSOR,
     &SENSOR_FILES,
     &SENSOR_KIND,
     &SENSOR_UNIT,
+    &SENSOR_SCALE,
+    &SENSOR_OFFSET,
+    &SENSOR_INVALID,
+    &SENSOR_SATURATED,
+    &SENSOR_MISSING,
+    &SENSOR_POSE,
+    &CAMERA,
+    &CAMERA_FILE,
+    &CAMERA_FX,
+    &CAMERA_FY,
+    &CAMERA_CX,
+    &CAMERA_CY,
+    &CAMERA_DIVISION,
+    &CAMERA_BROWN,
+    &CAMERA_SIZE,
     &PREPARE,
     &PREPARE_BACKGROUND,
     &PREPARE_MARGIN,
@@ -166,6 +186,42 @@ pub(super) static ENGINE_PLUGIN_PATH: Key<Texts> = Key {
     example: "plugin_path = [\"plugins\"]",
 };
 
+pub(super) static LIMITS: Key<Section> = Key {
+    path: "limits",
+    takes: Section,
+    absent: Is(EMPTY),
+    unit: "",
+    doc: "The largest files that are read. What asks for more is refused by its header, before memory is taken.",
+    example: "limits = { pixels = 200_000_000 }",
+};
+
+pub(super) static LIMITS_PIXELS: Key<Integer> = Key {
+    path: "limits.pixels",
+    takes: Integer { min: 1, max: 1 << 32 },
+    absent: Is(Limits::DEFAULT.max_pixels as i64),
+    unit: "pixels",
+    doc: "Rows times columns of an image, a grid, a mask or a map.",
+    example: "pixels = 200_000_000",
+};
+
+pub(super) static LIMITS_POINTS: Key<Integer> = Key {
+    path: "limits.points",
+    takes: Integer { min: 1, max: 1 << 32 },
+    absent: Is(Limits::DEFAULT.max_points as i64),
+    unit: "points",
+    doc: "Points of a cloud.",
+    example: "points = 80_000_000",
+};
+
+pub(super) static LIMITS_FILE_BYTES: Key<Integer> = Key {
+    path: "limits.file_bytes",
+    takes: Integer { min: 1, max: 1 << 40 },
+    absent: Is(Limits::DEFAULT.max_file_bytes as i64),
+    unit: "bytes",
+    doc: "Size of a file.",
+    example: "file_bytes = 4_000_000_000",
+};
+
 pub(super) static SENSORS: Key<Section> = Key {
     path: "sensors",
     takes: Section,
@@ -173,48 +229,6 @@ pub(super) static SENSORS: Key<Section> = Key {
     unit: "",
     doc: "What a scan consists of: one file of each sensor. Names are made of letters, digits, `_` and `-`.",
     example: "sensors = { colour = \"rgb/{id}.png\" }",
-};
-
-pub(super) static SENSOR: Key<SectionOr> = Key {
-    path: "sensors.<name>",
-    takes: SectionOr("files"),
-    absent: Is(EMPTY),
-    unit: "",
-    doc: "One sensor.",
-    example: "height = { files = \"xyz/{id}.tiff\", kind = \"xyz\", unit = \"mm\" }",
-};
-
-pub(super) static SENSOR_FILES: Key<Text> = Key {
-    path: "sensors.<name>.files",
-    takes: Text { pattern: Some(r"\{id\}") },
-    absent: Wrong("is missing, for example \"rgb/{id}.png\""),
-    unit: "",
-    doc: "Where its files are, relative to a folder of scans. `{id}` stands for the scan's id, which joins the files of one scan; `.*` at the end for any ending that the kind knows.",
-    example: "files = \"rgb/{id}.png\"",
-};
-
-pub(super) static SENSOR_KIND: Key<Maybe<Word<SensorKind>>> = Key {
-    path: "sensors.<name>.kind",
-    takes: Maybe(Word(&[
-        ("rgb", SensorKind::Rgb),
-        ("gray", SensorKind::Gray),
-        ("xyz", SensorKind::Xyz),
-        ("depth", SensorKind::Depth),
-        ("points", SensorKind::Points),
-    ])),
-    absent: Means(None, "by the ending: `rgb` for png, jpg and `.*`, `xyz` for tiff, `points` for ply"),
-    unit: "",
-    doc: "What the files hold: a colour or grey image, x, y and z of every pixel, the depth of every pixel, or a cloud of points.",
-    example: "kind = \"gray\"",
-};
-
-pub(super) static SENSOR_UNIT: Key<Word<Unit>> = Key {
-    path: "sensors.<name>.unit",
-    takes: Word(&[("m", Unit::M), ("mm", Unit::Mm), ("um", Unit::Um)]),
-    absent: Is(Unit::M),
-    unit: "",
-    doc: "The unit that lengths are stored in: metres, millimetres or micrometres. Images have none.",
-    example: "unit = \"mm\"",
 };
 
 pub(super) static PREPARE: Key<Section> = Key {
