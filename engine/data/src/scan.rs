@@ -190,7 +190,7 @@ impl Scan {
 pub struct ScanFiles {
     /// Unique in its data set: the folder of scans and the file's own id, as in `test/bent/003`.
     pub id: String,
-    /// One file a sensor: the sensor's name and the file.
+    /// The sensors' names and files; one a sensor where the scan is complete.
     pub files: Vec<(String, PathBuf)>,
     /// The kind of defect, from the folder; `None` for a good scan and where it is not known.
     pub defect: Option<String>,
@@ -198,29 +198,46 @@ pub struct ScanFiles {
     pub mask: Option<PathBuf>,
 }
 
+impl ScanFiles {
+    /// The one file of a sensor.
+    ///
+    /// # Errors
+    /// [`DataError::MissingFile`], [`DataError::Ambiguous`] where there are two.
+    pub fn file_of(&self, sensor: &Sensor) -> Result<&Path, DataError> {
+        let mut found = self.files.iter().filter(|(name, _)| *name == sensor.name).map(|(_, path)| path);
+        let (id, name) = (self.id.clone(), sensor.name.clone());
+        match (found.next(), found.next()) {
+            (Some(path), None) => Ok(path),
+            (Some(first), Some(second)) => {
+                let (first, second) = (first.clone(), second.clone());
+                Err(DataError::Ambiguous { id, sensor: name, first, second })
+            }
+            (None, _) => {
+                let own = self.id.rsplit('/').next().unwrap_or_default();
+                let path = PathBuf::from(sensor.pattern.replace("{id}", own));
+                Err(DataError::MissingFile { id, sensor: name, path })
+            }
+        }
+    }
+}
+
 /// Decodes a scan's files.
 ///
 /// # Errors
-/// Those of [`mod@decode`]; [`DataError::MissingFile`] for a sensor without a file, [`DataError::SizesDiffer`],
+/// Those of [`mod@decode`] and of [`ScanFiles::file_of`]; [`DataError::SizesDiffer`],
 /// and [`DataError::NothingMeasured`] for a 3D sensor without any valid point.
 pub fn load(files: &ScanFiles, sensors: &[Sensor], limits: &Limits) -> Result<Scan, DataError> {
     let mut modalities = Vec::with_capacity(sensors.len());
     let mut first: Option<(&Path, (usize, usize))> = None;
     for sensor in sensors {
-        let Some((_, path)) = files.files.iter().find(|(name, _)| *name == sensor.name) else {
-            return Err(DataError::MissingFile {
-                id: files.id.clone(),
-                sensor: sensor.name.clone(),
-                path: PathBuf::from(&sensor.pattern),
-            });
-        };
+        let path = files.file_of(sensor)?;
         let modality = decode_sensor(path, sensor, limits)?;
         if !modality.measured() {
-            return Err(DataError::NothingMeasured { path: path.clone(), sensor: sensor.name.clone() });
+            return Err(DataError::NothingMeasured { path: path.to_path_buf(), sensor: sensor.name.clone() });
         }
         match (first, modality.size()) {
             (Some((first, first_size)), Some(second_size)) if first_size != second_size => {
-                let (first, second) = (first.to_path_buf(), path.clone());
+                let (first, second) = (first.to_path_buf(), path.to_path_buf());
                 return Err(DataError::SizesDiffer { first, first_size, second, second_size });
             }
             (None, Some(size)) => first = Some((path, size)),
