@@ -1,5 +1,6 @@
 //! Calibration: the scores of scans that set thresholds and nothing else.
 
+use crate::check;
 use crate::decide::judge;
 use crate::error::{Error, Result};
 use crate::inspect::Inspector;
@@ -66,6 +67,7 @@ impl Inspector {
         };
         // Before the long part: the number alone may not do.
         budget.check(scans.len())?;
+        check::usable(&self.recipe, scans, self.limits(), services)?;
         let scored =
             score_scans(&self.recipe, &self.pipeline, manifest.floor, scans, self.limits(), services)?;
         let learned: HashMap<&str, &str> =

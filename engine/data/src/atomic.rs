@@ -227,7 +227,8 @@ mod tests {
         let path = folder.path().join("a.b.tiff");
         let (temporary, held) = Temporary::beside(&path).unwrap();
         std::mem::forget(temporary);
-        let kept = [".hidden", ".x.1-.assay.tmp", ".x.1-2.tmp", ".x.assay.tmp", "a.b.tiff", "x.1-2.assay.tmp"];
+        let kept =
+            [".hidden", ".x.1-.assay.tmp", ".x.1-2.tmp", ".x.assay.tmp", "a.b.tiff", "x.1-2.assay.tmp"];
         for name in kept {
             fs::write(folder.path().join(name), "").unwrap();
         }

@@ -111,9 +111,10 @@ impl<'a> Patterns<'a> {
 
     /// The scan as it was found, complete or not: [`ScanFiles::file_of`] tells.
     fn joined(prefix: &str, scan: PresentScan) -> ScanFiles {
-        let files = scan.files.into_iter().flat_map(|(sensor, found)| {
-            found.into_iter().map(move |path| (sensor.clone(), path))
-        });
+        let files = scan
+            .files
+            .into_iter()
+            .flat_map(|(sensor, found)| found.into_iter().map(move |path| (sensor.clone(), path)));
         ScanFiles { id: format!("{prefix}{}", scan.id), files: files.collect(), defect: None, mask: None }
     }
 }

@@ -120,7 +120,8 @@ fn a_scan_that_is_not_complete_is_found_and_says_what_it_lacks() {
     let sensors = [sensor("colour", "rgb/{id}.png"), sensor("height", "xyz/{id}.*")];
     let data = Dataset::find(root.path(), None, &sensors).unwrap();
     assert_eq!(ids(&data.test), ["test/bent/003", "test/bent/4", "test/bent/5", "test/good/003"]);
-    let message = |scan: usize, sensor: usize| data.test[scan].file_of(&sensors[sensor]).unwrap_err().to_string();
+    let message =
+        |scan: usize, sensor: usize| data.test[scan].file_of(&sensors[sensor]).unwrap_err().to_string();
     let gap = message(2, 0);
     assert!(gap.contains("`test/bent/5` has no `colour` file") && gap.contains("rgb/5.png"), "{gap}");
     let double = message(1, 1);
