@@ -1,10 +1,11 @@
 //! Standard error: messages, and a progress bar where it is a terminal.
 
+use crate::{interrupt, machine};
 use assay_core::plugin::Watch;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The program's voice; cheap to clone.
@@ -16,6 +17,8 @@ struct Inner {
     terminal: bool,
     stage: Mutex<Option<Stage>>,
     cancelled: AtomicBool,
+    /// Why work was stopped, where it was not the user.
+    shortage: OnceLock<String>,
 }
 
 /// The piece of work at hand.
@@ -28,7 +31,8 @@ struct Stage {
 impl Console {
     pub(crate) fn new(quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        Self(Arc::new(Inner { quiet, terminal, stage: Mutex::new(None), cancelled: AtomicBool::new(false) }))
+        let (stage, cancelled, shortage) = (Mutex::new(None), AtomicBool::new(false), OnceLock::new());
+        Self(Arc::new(Inner { quiet, terminal, stage, cancelled, shortage }))
     }
 
     /// Ends the running bar; without a terminal a finished stage leaves one line with its time.
@@ -67,7 +71,7 @@ impl Console {
         let _ = writeln!(std::io::stderr().lock(), "error: {line}");
     }
 
-    /// Makes the first Ctrl-C stop the work in an orderly way; a second one ends the program at once.
+    /// Makes the first Ctrl-C or SIGTERM stop the work in an orderly way; a second one ends the program at once.
     pub(crate) fn stop_on_interrupt(&self) {
         let inner = self.0.clone();
         let handler = move || {
@@ -75,8 +79,35 @@ impl Console {
                 std::process::exit(130);
             }
         };
-        if let Err(e) = ctrlc::set_handler(handler) {
-            self.warn(&format!("Ctrl-C will not stop in an orderly way: {e}"));
+        interrupt::on_stop(self, handler);
+    }
+
+    /// Stops the work in an orderly way when hardly any memory is left: the system would kill the program, and perhaps
+    /// others, without a word.
+    pub(crate) fn stop_on_memory_shortage(&self) {
+        let inner = self.0.clone();
+        std::thread::spawn(move || {
+            while let Some(memory) = machine::memory() {
+                if memory.is_short() {
+                    let megabytes = |bytes: u64| bytes / 1_000_000;
+                    let _ = inner.shortage.set(format!(
+                        "memory runs out: {} of {} MB are left. Fewer --threads, a smaller `size` or bank, or fewer steps take less memory",
+                        megabytes(memory.available),
+                        megabytes(memory.total)
+                    ));
+                    inner.cancelled.store(true, Ordering::Relaxed);
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+    }
+
+    /// Says why work was stopped before its end.
+    pub(crate) fn stopped(&self) {
+        match self.0.shortage.get() {
+            Some(shortage) => self.error(&format!("{shortage}; no half-written file is left")),
+            None => self.error("interrupted: no half-written file is left; run the same command again"),
         }
     }
 

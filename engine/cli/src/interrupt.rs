@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM for commands that finish the scan at hand: a plugin in the middle of it is not told.
+//! Signals. Ctrl-C and SIGTERM for commands that finish the scan at hand: a plugin in the middle of it is not told.
 
 use crate::console::Console;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -13,22 +13,8 @@ impl Interrupt {
     pub(crate) fn on_signals(console: &Console) -> Self {
         let interrupt = Self::default();
         let handler = interrupt.clone();
-        if let Err(e) = ctrlc::set_handler(move || handler.ask()) {
-            console.warn(&format!("Ctrl-C will not stop in an orderly way: {e}"));
-        }
-        #[cfg(unix)]
-        if let Err(e) = interrupt.on_termination() {
-            console.warn(&format!("SIGTERM will not stop in an orderly way: {e}"));
-        }
+        on_stop(console, move || handler.ask());
         interrupt
-    }
-
-    #[cfg(unix)]
-    fn on_termination(&self) -> std::io::Result<()> {
-        let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM])?;
-        let handler = self.clone();
-        std::thread::spawn(move || signals.forever().for_each(|_| handler.ask()));
-        Ok(())
     }
 
     fn ask(&self) {
@@ -50,5 +36,26 @@ impl Interrupt {
     /// Whether somebody asked to stop.
     pub(crate) fn asked(&self) -> bool {
         self.wait(Duration::ZERO)
+    }
+}
+
+/// Calls `handler` at each Ctrl-C and SIGTERM.
+pub(crate) fn on_stop(console: &Console, handler: impl Fn() + Clone + Send + 'static) {
+    if let Err(e) = ctrlc::set_handler(handler.clone()) {
+        console.warn(&format!("Ctrl-C will not stop in an orderly way: {e}"));
+    }
+    #[cfg(unix)]
+    match signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM]) {
+        Ok(mut signals) => drop(std::thread::spawn(move || signals.forever().for_each(|_| handler()))),
+        Err(e) => console.warn(&format!("SIGTERM will not stop in an orderly way: {e}")),
+    }
+}
+
+/// A file that reaches the size that the system allows is a failed write, not the end of the program.
+pub(crate) fn survive_file_size_limit() {
+    #[cfg(unix)]
+    {
+        // Whoever handles the signal is told by the write; where it cannot be handled, the system's way remains.
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     }
 }

@@ -19,12 +19,13 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let args = args::Args::parse();
     let console = console::Console::new(args.quiet);
+    interrupt::survive_file_size_limit();
     match commands::run(args.command, &console) {
         Ok(status) => status.into(),
         Err(e) => {
             console.clear();
             if let Some(assay_core::error::Error::Cancelled) = e.downcast_ref() {
-                console.error("interrupted: no half-written file is left; run the same command again");
+                console.stopped();
                 return ExitCode::from(2);
             }
             // A reader that went away (`assay score ... | head`) is not worth a message.

@@ -1,14 +1,13 @@
 //! Standard output: JSON lines and tables, each flushed, failing in an orderly way when the reader is gone.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use std::io::Write as _;
 
 /// Writes one line.
 pub(crate) fn line(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}")?;
-    Ok(out.flush()?)
+    writeln!(out, "{text}").and_then(|()| out.flush()).context("standard output cannot be written")
 }
 
 /// Writes one JSON value as one line.

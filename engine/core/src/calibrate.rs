@@ -1,5 +1,6 @@
 //! Calibration: the scores of scans that set thresholds and nothing else.
 
+use crate::check;
 use crate::decide::judge;
 use crate::error::{Error, Result};
 use crate::inspect::Inspector;
@@ -99,6 +100,7 @@ impl Inspector {
         };
         // Before the long part: the number alone may not do.
         budget.check(scans.len())?;
+        check::usable(&self.recipe, scans, services)?;
         let (recipe, pipeline, floor) = (&self.recipe, &self.pipeline, manifest.floor);
         let scored = score_scans(recipe, pipeline, floor, scans, &[], services)?;
         let learned: HashMap<&str, &str> =

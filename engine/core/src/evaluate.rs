@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::inspect::{Inspection, Inspector, Verdict};
 use assay_data::decode::{self, Encoded};
-use assay_data::{Limits, ScanFiles};
+use assay_data::{DataError, Limits, ScanFiles};
 use assay_metrics::{Confusion, MapSet, MetricError, Outcome, auroc, best_f1};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -105,6 +105,13 @@ fn defined(value: std::result::Result<f64, MetricError>) -> Option<f64> {
 /// # Errors
 /// A mask that cannot be used, or an error of `on_scan`; a scan that cannot be inspected is counted, not an error.
 pub fn evaluate(inspector: &Inspector, scans: &[ScanFiles], on_scan: &mut OnScan<'_>) -> Result<Figures> {
+    // Before hours of work: figures without all masks would be others.
+    for scan in scans {
+        if let Some(path) = scan.mask.clone().filter(|path| !path.is_file()) {
+            let (id, sensor) = (scan.id.clone(), "mask".to_owned());
+            return Err(DataError::MissingFile { id, sensor, path }.into());
+        }
+    }
     let mut all = MapSet::new();
     let mut by_defect: BTreeMap<String, MapSet> =
         scans.iter().filter_map(|s| s.defect.clone()).map(|d| (d, MapSet::new())).collect();

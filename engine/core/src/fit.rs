@@ -6,6 +6,7 @@
 //! so that no scan is scored by a model that saw it. Calibration scans are not looked at until all of this is done.
 
 use crate::calibrate::{partial_calibrations, score_scans};
+use crate::check;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Worker};
 use crate::model::{self, Manifest, Model, NetworkRecord, PluginRecord, recipe_sha256, scan_record};
@@ -14,6 +15,7 @@ use crate::plugin::{Failure, FitPass, Instance, Services};
 use crate::prepare::{self, Prepared};
 use crate::recipe::{Recipe, resolved};
 use crate::scale::{Scale, Scales, valid_scores};
+use crate::scratch::Scratch;
 use crate::store::Store;
 use crate::threshold::{Budget, Calibration, PartialCalibration};
 use crate::value::{Content, Data, Spec, Value, planes};
@@ -57,8 +59,9 @@ impl Split {
         }
         if split.training.len() < 2 || split.calibration.is_empty() {
             let n = dataset.train.len() + dataset.validation.len();
+            let scans = if n == 1 { "1 good scan is" } else { &format!("{n} good scans are") };
             return Err(Error::Request(format!(
-                "{n} good scans are too few to fit: it takes at least 2 to learn from and 1 to set the threshold"
+                "{scans} too few to fit: it takes at least 2 to learn from and 1 to set the threshold"
             )));
         }
         Ok(split)
@@ -105,10 +108,8 @@ pub fn fit(
     let budget = Budget::from(recipe.decide);
     budget.validate()?;
     budget.check(split.calibration.len())?;
-    let scratch = tempfile::Builder::new()
-        .prefix("assay-fit-")
-        .tempdir()
-        .map_err(|e| Error::io(std::env::temp_dir(), e))?;
+    check::usable(recipe, split.training.iter().chain(&split.calibration), services)?;
+    let scratch = Scratch::new("assay-fit-")?;
     let folder = |name: &str| {
         let path = scratch.path().join(name);
         std::fs::create_dir(&path).map_err(|e| Error::io(&path, e)).map(|()| path)

@@ -1,6 +1,7 @@
 //! The Assay engine: recipe, plugin host, routing, calibration, fusion, verdicts, model files, reports.
 
 pub mod calibrate;
+mod check;
 mod decide;
 pub mod dump;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod report;
 pub mod result;
 mod sample;
 pub mod scale;
+pub mod scratch;
 pub mod station;
 pub mod steps;
 pub mod store;

@@ -1,11 +1,16 @@
 //! Files that are either whole or absent: written beside the target, flushed to the disk, then renamed.
+//!
+//! A file is locked while it is written, so that what a killed process left can be told from what another one still
+//! writes; it is removed when something else is written to its folder.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::DataError;
 
@@ -25,13 +30,62 @@ fn write_and_rename(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
+    let path = &target(path)?;
+    let folder = folder_of(path);
+    if first_write_to(folder) {
+        // An earlier process may have left something that this one has no right to remove: no reason not to write.
+        let _ = remove_leftovers(folder);
+    }
     let (temporary, file) = Temporary::beside(path)?;
     let mut writer = BufWriter::new(file);
     fill(&mut writer)?;
     writer.flush()?;
-    writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()?;
     temporary.rename(path)?;
-    sync_folder(folder_of(path))
+    sync_folder(folder)
+}
+
+/// Finds out whether `path` can be the name of a file that is written: it is free, or there is a file.
+///
+/// # Errors
+/// [`DataError::Write`] for a folder, a device, a pipe.
+pub fn check_target(path: &Path) -> Result<(), DataError> {
+    target(path).map(drop).map_err(|source| DataError::Write { path: path.to_path_buf(), source })
+}
+
+/// The file that `path` names, through symbolic links. Renaming over a device or a pipe would remove it.
+fn target(path: &Path) -> io::Result<PathBuf> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => {
+            if path.is_symlink() {
+                fs::canonicalize(path)
+            } else {
+                Ok(path.to_path_buf())
+            }
+        }
+        Ok(found) => {
+            let what = if found.is_dir() { "it is a folder" } else { "it is a device or a pipe, not a file" };
+            Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(path.to_path_buf()),
+        Err(e) => Err(e),
+    }
+}
+
+/// Whether this process writes to `folder` for the first time.
+fn first_write_to(folder: &Path) -> bool {
+    static KNOWN: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.get_or_insert_default().insert(folder.to_path_buf())
+}
+
+/// How the names of files end that are being written.
+const ENDING: &str = ".assay.tmp";
+
+/// Locks a file that is being written; where the file system has no locks, it is not removed by others either.
+fn hold(file: &File) -> bool {
+    !matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }
 
 /// A file of this process that is removed unless it was renamed.
@@ -49,12 +103,16 @@ impl Temporary {
         loop {
             let mut hidden = OsString::from(".");
             hidden.push(name);
-            hidden.push(format!(".{}-{}.tmp", process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
+            hidden.push(format!(".{}-{}{ENDING}", process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
             let path = folder_of(path).join(hidden);
             match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => return Ok((Self { path, renamed: false }, file)),
+                Ok(file) if hold(&file) && path.exists() => {
+                    return Ok((Self { path, renamed: false }, file));
+                }
+                // Another process took it for a leftover in the moment before it was locked.
+                Ok(_) => drop(fs::remove_file(&path)),
                 // Left by an earlier process of the same number that was killed.
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e),
             }
         }
@@ -76,8 +134,8 @@ impl Drop for Temporary {
     }
 }
 
-/// Removes the temporary files that killed processes left in `folder`; to be called while nothing is written there.
-/// A folder that is not there holds none.
+/// Removes the temporary files that killed processes left in `folder`; those that another one is writing stay. A folder
+/// that is not there holds none.
 ///
 /// # Errors
 /// [`DataError::Read`], [`DataError::Write`].
@@ -91,15 +149,21 @@ pub fn remove_leftovers(folder: &Path) -> Result<(), DataError> {
         let entry = entry.map_err(DataError::read(folder))?;
         if entry.file_name().to_str().is_some_and(is_temporary) {
             let path = entry.path();
-            fs::remove_file(&path).map_err(|source| DataError::Write { path, source })?;
+            let abandoned = File::open(&path).and_then(|file| Ok(file.try_lock()?));
+            match abandoned.and_then(|()| fs::remove_file(&path)) {
+                Ok(()) => {}
+                // Somebody is writing it, or has just renamed it.
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotFound) => {}
+                Err(source) => return Err(DataError::Write { path, source }),
+            }
         }
     }
     Ok(())
 }
 
-/// Whether a name is `.<name>.<process>-<count>.tmp`.
+/// Whether a name is `.<name>.<process>-<count>.assay.tmp`.
 fn is_temporary(name: &str) -> bool {
-    let middle = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp"));
+    let middle = name.strip_prefix('.').and_then(|name| name.strip_suffix(ENDING));
     let numbers = middle.and_then(|middle| middle.rsplit_once('.')?.1.split_once('-'));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     numbers.is_some_and(|(process, count)| digits(process) && digits(count))
@@ -161,15 +225,42 @@ mod tests {
     fn what_killed_writers_left_is_removed_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.b.tiff");
-        let (temporary, _) = Temporary::beside(&path).unwrap();
+        let (temporary, held) = Temporary::beside(&path).unwrap();
         std::mem::forget(temporary);
-        for kept in [".hidden", "x.1-2.tmp", ".x.tmp", ".x.1-.tmp", "a.b.tiff"] {
-            fs::write(folder.path().join(kept), "").unwrap();
+        let kept =
+            [".hidden", ".x.1-.assay.tmp", ".x.1-2.tmp", ".x.assay.tmp", "a.b.tiff", "x.1-2.assay.tmp"];
+        for name in kept {
+            fs::write(folder.path().join(name), "").unwrap();
         }
-        assert_eq!(names(folder.path()).len(), 6);
         remove_leftovers(folder.path()).unwrap();
-        assert_eq!(names(folder.path()), [".hidden", ".x.1-.tmp", ".x.tmp", "a.b.tiff", "x.1-2.tmp"]);
+        assert_eq!(names(folder.path()).len(), 7, "one that is being written stays");
+        drop(held);
+        remove_leftovers(folder.path()).unwrap();
+        assert_eq!(names(folder.path()), kept);
         remove_leftovers(&folder.path().join("absent")).unwrap();
+    }
+
+    #[test]
+    fn the_first_write_to_a_folder_removes_what_killed_writers_left_there() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(".old.assay.77-0.assay.tmp"), "half").unwrap();
+        write(&folder.path().join("new.assay"), |w| w.write_all(b"whole")).unwrap();
+        assert_eq!(names(folder.path()), ["new.assay"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_and_what_is_no_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("v2.assay"), folder.path().join("part.assay"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write(&link, |w| w.write_all(b"new")).unwrap();
+        assert!(link.is_symlink() && fs::read_to_string(&file).unwrap() == "new");
+        for (path, what) in [(Path::new("/dev/null"), "a device"), (folder.path(), "a folder")] {
+            let error = write(path, |w| w.write_all(b"x")).unwrap_err().to_string();
+            assert!(error.contains(what) && check_target(path).is_err(), "{error}");
+        }
     }
 
     #[test]

@@ -257,7 +257,7 @@ impl Scan {
 pub struct ScanFiles {
     /// Unique in its data set: the folder of scans and the file's own id, as in `test/bent/003`.
     pub id: String,
-    /// One file a sensor: the sensor's name and the file.
+    /// The sensors' names and files; one a sensor where the scan is complete.
     pub files: Vec<(String, PathBuf)>,
     /// The kind of defect, from the folder; `None` for a good scan and where it is not known.
     pub defect: Option<String>,
@@ -265,12 +265,35 @@ pub struct ScanFiles {
     pub mask: Option<PathBuf>,
 }
 
+impl ScanFiles {
+    /// The one file of a sensor.
+    ///
+    /// # Errors
+    /// [`DataError::MissingFile`], [`DataError::Ambiguous`] where there are two.
+    pub fn file_of(&self, sensor: &Sensor) -> Result<&Path, DataError> {
+        let mut found = self.files.iter().filter(|(name, _)| *name == sensor.name).map(|(_, path)| path);
+        let (id, name) = (self.id.clone(), sensor.name.clone());
+        match (found.next(), found.next()) {
+            (Some(path), None) => Ok(path),
+            (Some(first), Some(second)) => {
+                let (first, second) = (first.clone(), second.clone());
+                Err(DataError::Ambiguous { id, sensor: name, first, second })
+            }
+            (None, _) => {
+                let own = self.id.rsplit('/').next().unwrap_or_default();
+                let path = PathBuf::from(sensor.pattern.replace("{id}", own));
+                Err(DataError::MissingFile { id, sensor: name, path })
+            }
+        }
+    }
+}
+
 /// Decodes a scan's files and brings its sensors onto common ground: the view of the first sensor with pixels.
 ///
 /// Sensors called in `without` are taken for missing whatever they measured.
 ///
 /// # Errors
-/// Those of [`mod@decode`]; [`DataError::MissingFile`] for a sensor without a file, [`DataError::SizesDiffer`] and
+/// Those of [`mod@decode`] and of [`ScanFiles::file_of`], [`DataError::SizesDiffer`] and
 /// [`DataError::Unrelated`] for sensors that cannot be brought together, [`DataError::CameraSize`], and
 /// [`DataError::NothingMeasured`] for a sensor without any valid measurement that must not be missing.
 pub fn load(
@@ -281,13 +304,7 @@ pub fn load(
 ) -> Result<Scan, DataError> {
     let mut placed = Vec::with_capacity(sensors.len());
     for sensor in sensors {
-        let Some((_, path)) = files.files.iter().find(|(name, _)| *name == sensor.name) else {
-            return Err(DataError::MissingFile {
-                id: files.id.clone(),
-                sensor: sensor.name.clone(),
-                path: PathBuf::from(&sensor.pattern),
-            });
-        };
+        let path = files.file_of(sensor)?;
         let mut modality = decode_sensor(path, sensor, limits)?;
         if without.contains(&sensor.name) {
             modality.forget();

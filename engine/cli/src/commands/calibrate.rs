@@ -49,6 +49,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     let output = args.output.as_ref().unwrap_or(&args.model);
     super::fit::check_writable(output)?;
     console.stop_on_interrupt();
+    console.stop_on_memory_shortage();
     let scans = args.data.as_ref().map(|data| good_scans(args, data, &inspector)).transpose()?;
     let budget = args.budget.over(inspector.model.manifest.calibration.budget)?;
     let (calibration, partial) = inspector.calibrate(scans.as_deref(), budget, &context.services)?;

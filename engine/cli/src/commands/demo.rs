@@ -9,8 +9,9 @@ use anyhow::{Context as _, Result};
 use assay_core::graph::{Graph, onnx_beside};
 use assay_core::model::Model;
 use assay_core::recipe::Recipe;
-use assay_data::Dataset;
+use assay_data::{Dataset, atomic};
 use assay_synthetic::{Spec, generate};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 /// Make a small synthetic category, fit the default recipe on it, evaluate it and write a page with pictures.
@@ -37,6 +38,7 @@ const RECIPE: &str = include_str!("../../../../configs/fixture3d.toml");
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     console.stop_on_interrupt();
+    console.stop_on_memory_shortage();
     let (scans, recipe_file, model_file) =
         (args.out.join("moulded_part"), args.out.join("recipe.toml"), args.out.join("model.assay"));
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
@@ -44,15 +46,15 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
         console.info(&format!("the scans of an earlier demo in {} are used again", scans.display()));
     } else {
         console.info(&format!("making synthetic scans in {}", scans.display()));
-        // Into a temporary folder first: an interrupted demo leaves no half data set behind.
-        let making = tempfile::tempdir_in(&args.out)?;
-        generate(
-            making.path(),
-            &Spec { size: (400, 400), seed: args.seed, validation: 20, ..Spec::default() },
-        )?;
-        std::fs::rename(making.keep(), &scans).with_context(|| scans.display().to_string())?;
+        // Into another folder first: an interrupted demo leaves no half data set behind, and the next one goes on.
+        let making = args.out.join("moulded_part.making");
+        if making.exists() {
+            std::fs::remove_dir_all(&making).with_context(|| making.display().to_string())?;
+        }
+        generate(&making, &Spec { size: (400, 400), seed: args.seed, validation: 20, ..Spec::default() })?;
+        std::fs::rename(&making, &scans).with_context(|| scans.display().to_string())?;
     }
-    std::fs::write(&recipe_file, RECIPE).with_context(|| recipe_file.display().to_string())?;
+    atomic::write(&recipe_file, |file| file.write_all(RECIPE.as_bytes()))?;
     let recipe = Recipe::read(&recipe_file)?;
     let context = Context::open(&args.machine, Some(&recipe), console)?;
     let graph = Graph::resolve(&recipe, &context.registry, &context.engine, &onnx_beside(&recipe_file))?;

@@ -9,7 +9,7 @@ use assay_core::fit::{Split, fit};
 use assay_core::graph::{Graph, onnx_beside};
 use assay_core::model::Model;
 use assay_core::recipe::Recipe;
-use assay_data::{Dataset, Layout};
+use assay_data::{Dataset, Layout, atomic};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -60,6 +60,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     let graph = Graph::resolve(&recipe, &context.registry, &context.engine, &onnx_beside(&args.recipe))?;
     let dataset = Dataset::find(&args.data, args.layout, &recipe.sensors)?;
     console.stop_on_interrupt();
+    console.stop_on_memory_shortage();
     let mut model = fit_dataset(&recipe, graph, &dataset, &context, console)?;
     if args.external {
         model.onnx.clear();
@@ -113,6 +114,7 @@ pub(crate) fn check_writable(output: &Path) -> Result<()> {
         std::fs::metadata(folder).with_context(|| format!("the model's folder {}", folder.display()))?;
     anyhow::ensure!(metadata.is_dir(), "{} is not a folder", folder.display());
     anyhow::ensure!(!output.is_dir(), "{} is a folder; -o names the model file", output.display());
+    atomic::check_target(output)?;
     tempfile::tempfile_in(folder)
         .with_context(|| format!("the model's folder {} cannot be written", folder.display()))?;
     Ok(())

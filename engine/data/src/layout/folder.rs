@@ -39,17 +39,16 @@ impl<'a> Patterns<'a> {
     /// patterns match belongs to the most specific of them. An absent folder holds no scans.
     ///
     /// # Errors
-    /// [`DataError::Read`], [`DataError::MissingFile`], [`DataError::Ambiguous`].
+    /// [`DataError::Read`].
     pub(super) fn scans(&self, folder: &Path, prefix: &str) -> Result<Vec<ScanFiles>, DataError> {
         let scans = self.present(folder, &|_| false)?;
-        scans.into_iter().map(|scan| self.joined(folder, prefix, scan)).collect()
+        Ok(scans.into_iter().map(|scan| Self::joined(prefix, scan)).collect())
     }
 
     /// The one scan that `file` belongs to. Its other files are looked for by name: the folder is not listed.
     ///
     /// # Errors
-    /// [`DataError::NoScans`] when `file` matches no pattern, [`DataError::MissingFile`] for the other sensors,
-    /// [`DataError::Ambiguous`], [`DataError::Read`].
+    /// [`DataError::NoScans`] when `file` matches no pattern, [`DataError::Read`].
     pub(super) fn scan_of(&self, file: &Path) -> Result<ScanFiles, DataError> {
         let Some((folder, id)) = self.split(file) else {
             return Err(self.no_scans(file));
@@ -60,7 +59,7 @@ impl<'a> Patterns<'a> {
             found.retain(|path| self.owns(k, &folder, path));
             files.push((sensor.name.clone(), found));
         }
-        self.joined(&folder, "", PresentScan { id, files })
+        Ok(Self::joined("", PresentScan { id, files }))
     }
 
     /// The folder of scans and the id that the most specific pattern reads from a file's path.
@@ -110,21 +109,12 @@ impl<'a> Patterns<'a> {
         DataError::NoScans { path: folder.to_path_buf(), patterns: patterns.join(", ") }
     }
 
-    /// A scan with one file of every sensor.
-    fn joined(&self, folder: &Path, prefix: &str, scan: PresentScan) -> Result<ScanFiles, DataError> {
-        let id = format!("{prefix}{}", scan.id);
-        let mut files = Vec::with_capacity(self.0.len());
-        for ((sensor, mut found), (_, pattern)) in scan.files.into_iter().zip(&self.0) {
-            if let [first, second, ..] = &found[..] {
-                let (first, second) = (first.clone(), second.clone());
-                return Err(DataError::Ambiguous { id, sensor, first, second });
-            }
-            let Some(path) = found.pop() else {
-                let path = pattern.expected(folder, &scan.id);
-                return Err(DataError::MissingFile { id, sensor, path });
-            };
-            files.push((sensor, path));
-        }
-        Ok(ScanFiles { id, files, defect: None, mask: None })
+    /// The scan as it was found, complete or not: [`ScanFiles::file_of`] tells.
+    fn joined(prefix: &str, scan: PresentScan) -> ScanFiles {
+        let files = scan
+            .files
+            .into_iter()
+            .flat_map(|(sensor, found)| found.into_iter().map(move |path| (sensor.clone(), path)));
+        ScanFiles { id: format!("{prefix}{}", scan.id), files: files.collect(), defect: None, mask: None }
     }
 }

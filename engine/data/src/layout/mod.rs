@@ -87,7 +87,8 @@ impl FromStr for Layout {
     }
 }
 
-/// The scans of a data set, each list in natural order of the ids.
+/// The scans of a data set, each list in natural order of the ids. A scan may lack files ([`ScanFiles::file_of`]): one bad
+/// scan is not the end of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dataset {
     /// How it lies on disk.
@@ -105,8 +106,7 @@ impl Dataset {
     ///
     /// # Errors
     /// [`DataError::NoFolder`], [`DataError::LayoutMismatch`], [`DataError::NoScans`] without any good scan,
-    /// [`DataError::MissingFile`] for a scan without the file of a sensor or a mask among masks,
-    /// [`DataError::Ambiguous`], [`DataError::BadSensor`], [`DataError::Read`].
+    /// [`DataError::BadSensor`], [`DataError::Read`].
     pub fn find(root: &Path, named: Option<Layout>, sensors: &[Sensor]) -> Result<Self, DataError> {
         let patterns = Patterns::of(sensors)?;
         let found = Layout::of(root)?;
@@ -132,7 +132,7 @@ impl Dataset {
         for defect in folders_in(&root.join("test"))? {
             let prefix = format!("test/{defect}/");
             for mut scan in patterns.scans(&root.join("test").join(&defect), &prefix)? {
-                scan.mask = mask_of(layout, root, &defect, &scan.id, &scan.id[prefix.len()..])?;
+                scan.mask = mask_of(layout, root, &defect, &scan.id[prefix.len()..]);
                 scan.defect = (defect != GOOD).then(|| defect.clone());
                 test.push(scan);
             }
@@ -141,20 +141,9 @@ impl Dataset {
     }
 }
 
-/// The mask, where the folder of masks exists; a mask that alone is missing from it is an error.
-fn mask_of(
-    layout: Layout,
-    root: &Path,
-    defect: &str,
-    scan: &str,
-    id: &str,
-) -> Result<Option<PathBuf>, DataError> {
-    let Some(path) = layout.mask(root, defect, id) else { return Ok(None) };
-    match (path.is_file(), path.parent().is_some_and(Path::is_dir)) {
-        (true, _) => Ok(Some(path)),
-        (false, true) => Err(DataError::MissingFile { id: scan.into(), sensor: "mask".into(), path }),
-        (false, false) => Ok(None),
-    }
+/// The mask, where the folder of masks exists; it may be missing from it.
+fn mask_of(layout: Layout, root: &Path, defect: &str, id: &str) -> Option<PathBuf> {
+    layout.mask(root, defect, id).filter(|path| path.parent().is_some_and(Path::is_dir))
 }
 
 /// Why a plain folder holds no scan: most often it is a folder of data sets.

@@ -42,8 +42,7 @@ pub fn scans_under(path: &Path, sensors: &[Sensor]) -> Result<Vec<ScanFiles>, Da
 /// extension is free and spelled unusually, so the time does not grow with the scans beside it.
 ///
 /// # Errors
-/// [`DataError::NoScans`] when no pattern matches, [`DataError::MissingFile`], [`DataError::Ambiguous`],
-/// [`DataError::Read`].
+/// [`DataError::NoScans`] when no pattern matches, [`DataError::Read`].
 pub fn scan_of(file: &Path, sensors: &[Sensor]) -> Result<ScanFiles, DataError> {
     Patterns::of(sensors)?.scan_of(file)
 }

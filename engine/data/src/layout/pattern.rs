@@ -124,17 +124,6 @@ impl Pattern {
         Some((folder.to_path_buf(), id.to_owned()))
     }
 
-    /// Where the file of `id` is expected, for messages.
-    pub(super) fn expected(&self, folder: &Path, id: &str) -> PathBuf {
-        let free = if self.extensions.is_empty() { "" } else { ".*" };
-        let mut path = folder.join(&self.head).join(format!("{}{id}{}", self.prefix, self.suffix));
-        if !self.tail.as_os_str().is_empty() {
-            path.push(&self.tail);
-        }
-        path.as_mut_os_string().push(free);
-        path
-    }
-
     fn strip<'a>(&self, name: &'a str) -> Option<&'a str> {
         name.strip_prefix(&self.prefix)?.strip_suffix(&self.suffix).filter(|id| !id.is_empty())
     }

@@ -101,22 +101,33 @@ fn what_is_missing_is_named() {
     let message = |files: &[&str], named, sensors: &[Sensor]| {
         Dataset::find(tree(files).path(), named, sensors).unwrap_err().to_string()
     };
-    let gap = message(&["rgb/1.png", "xyz/1.tiff", "rgb/2.png"], None, &both());
-    assert!(gap.contains("`2` has no `height` file") && gap.contains("xyz/2.tiff"), "{gap}");
     let none = message(&["readme.txt"], None, &both());
     assert!(none.contains("no scans in") && none.contains("`rgb/{id}.png`, `xyz/{id}.tiff`"), "{none}");
     let wrong = message(&["rgb/1.png", "xyz/1.tiff"], Some(Layout::Mvtec3d), &both());
     assert!(wrong.contains("not a `mvtec3d` data set") && wrong.contains("train/good"), "{wrong}");
     let outer = message(&["bagel/train/good/rgb/1.png", "rope/train/good/rgb/1.png"], None, &both());
     assert!(outer.contains("name one of them: bagel, rope"), "{outer}");
-    let double = message(&["1.png", "1.jpg"], None, &[sensor("colour", "{id}.*")]);
-    assert!(double.contains("1.jpg") && double.contains("1.png are both the `colour` file"), "{double}");
-    let mask = message(&[MVTEC3D, &["test/bent/rgb/4.png", "test/bent/xyz/4.tiff"]].concat(), None, &both());
-    assert!(mask.contains("`test/bent/4` has no `mask` file"), "{mask}");
     let twice = message(&["1.png"], None, &[sensor("a", "{id}.png"), sensor("a", "x{id}.png")]);
     assert!(twice.contains("`a`: the name is used twice"), "{twice}");
     let absent = Dataset::find(Path::new("absent"), None, &both()).unwrap_err();
     assert!(matches!(absent, DataError::NoFolder { .. }), "{absent}");
+}
+
+#[test]
+fn a_scan_that_is_not_complete_is_found_and_says_what_it_lacks() {
+    let bent = ["test/bent/rgb/4.png", "test/bent/xyz/4.tif", "test/bent/xyz/4.tiff", "test/bent/xyz/5.tiff"];
+    let root = tree(&[MVTEC3D, &bent].concat());
+    let sensors = [sensor("colour", "rgb/{id}.png"), sensor("height", "xyz/{id}.*")];
+    let data = Dataset::find(root.path(), None, &sensors).unwrap();
+    assert_eq!(ids(&data.test), ["test/bent/003", "test/bent/4", "test/bent/5", "test/good/003"]);
+    let message =
+        |scan: usize, sensor: usize| data.test[scan].file_of(&sensors[sensor]).unwrap_err().to_string();
+    let gap = message(2, 0);
+    assert!(gap.contains("`test/bent/5` has no `colour` file") && gap.contains("rgb/5.png"), "{gap}");
+    let double = message(1, 1);
+    assert!(double.contains("4.tif and") && double.contains("4.tiff are both the `height` file"), "{double}");
+    assert_eq!(data.test[1].mask, Some(root.path().join("test/bent/gt/4.png")), "its mask is missing too");
+    assert_eq!(ids(&scans_under(&root.path().join("test/bent"), &sensors).unwrap()), ["003", "4", "5"]);
 }
 
 #[test]
@@ -141,8 +152,9 @@ fn a_file_finds_its_scan_however_the_extension_is_spelled() {
         let scan = scan(file).unwrap();
         assert_eq!((scan.id.as_str(), &scan.files[1].1), (id, &root.path().join(other)));
     }
-    assert!(matches!(scan("c_h.tif"), Err(DataError::Ambiguous { .. })));
-    assert!(matches!(scan("d_h.tif"), Err(DataError::MissingFile { id, .. }) if id == "d"));
+    let colour = |file: &str| scan(file).unwrap().file_of(&sensors[0]).map(drop);
+    assert!(matches!(colour("c_h.tif"), Err(DataError::Ambiguous { .. })));
+    assert!(matches!(colour("d_h.tif"), Err(DataError::MissingFile { id, .. }) if id == "d"));
     assert_eq!(id_of(Path::new("absent/e_h.tif"), &sensors[1..]).unwrap().as_deref(), Some("e"));
     assert_eq!(id_of(Path::new("e.ply"), &sensors).unwrap(), None);
 }

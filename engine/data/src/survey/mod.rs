@@ -109,6 +109,8 @@ impl Survey {
                     let kind = scan.defect.clone().unwrap_or_else(|| "good".into());
                     *self.test.entry(kind).or_default() += 1;
                 }
+                let mut learned = found.train.iter().chain(&found.validation);
+                self.obstacle = learned.find_map(|scan| sensors.iter().find_map(|s| scan.file_of(s).err()));
             }
             Err(e) => self.obstacle = Some(e),
         }

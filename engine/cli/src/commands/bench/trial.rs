@@ -9,6 +9,7 @@ use assay_core::graph::{Graph, Worker, onnx_beside};
 use assay_core::model::hex;
 use assay_core::model::recipe_sha256;
 use assay_core::recipe::Recipe;
+use assay_core::scratch::Scratch;
 use assay_data::{Dataset, atomic};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -157,7 +158,7 @@ impl<'a> Trial<'a> {
         keep_model: bool,
         console: &Console,
     ) -> Result<Record> {
-        let scratch = tempfile::Builder::new().prefix("assay-bench-").tempdir()?;
+        let scratch = Scratch::new("assay-bench-")?;
         let model = if keep_model { out } else { scratch.path() }.join(format!("{}.assay", self.stem));
         let mut fit: Vec<OsString> = vec!["fit".into(), self.candidate.path.clone().into()];
         fit.extend(["--data".into(), self.data.into(), "-o".into(), model.clone().into()]);
