@@ -1,4 +1,11 @@
 //! Sensors that differ in size, store depth instead of points, or measure nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
 
 mod support;
 
