@@ -1,6 +1,8 @@
 //! What the end-to-end tests share: the built program and plugins, synthetic scans, the shared scans where they are.
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
+pub(crate) mod tiny;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;

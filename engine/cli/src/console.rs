@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The program's voice; cheap to clone.
@@ -86,7 +87,8 @@ impl Console {
     /// others, without a word.
     pub(crate) fn stop_on_memory_shortage(&self) {
         let inner = self.0.clone();
-        std::thread::spawn(move || {
+        // Without a thread to spare nobody watches.
+        let _ = thread::Builder::new().spawn(move || {
             while let Some(memory) = machine::memory() {
                 if memory.is_short() {
                     let megabytes = |bytes: u64| bytes / 1_000_000;
@@ -98,7 +100,7 @@ impl Console {
                     inner.cancelled.store(true, Ordering::Relaxed);
                     return;
                 }
-                std::thread::sleep(Duration::from_millis(50));
+                thread::sleep(Duration::from_millis(50));
             }
         });
     }

@@ -45,10 +45,15 @@ pub(crate) fn on_stop(console: &Console, handler: impl Fn() + Clone + Send + 'st
         console.warn(&format!("Ctrl-C will not stop in an orderly way: {e}"));
     }
     #[cfg(unix)]
-    match signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM]) {
-        Ok(mut signals) => drop(std::thread::spawn(move || signals.forever().for_each(|_| handler()))),
-        Err(e) => console.warn(&format!("SIGTERM will not stop in an orderly way: {e}")),
+    if let Err(e) = on_termination(handler) {
+        console.warn(&format!("SIGTERM will not stop in an orderly way: {e}"));
     }
+}
+
+#[cfg(unix)]
+fn on_termination(handler: impl Fn() + Send + 'static) -> std::io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM])?;
+    std::thread::Builder::new().spawn(move || signals.forever().for_each(|_| handler())).map(drop)
 }
 
 /// A file that reaches the size that the system allows is a failed write, not the end of the program.
