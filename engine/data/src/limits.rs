@@ -4,6 +4,9 @@ use std::path::Path;
 
 use crate::DataError;
 
+/// Bytes that a byte of a file stands for at most. Deflate, the tightest of the formats that have a bound, reaches 1032.
+const MOST_EXPANSION: u64 = 2048;
+
 /// The largest inputs that are read. Compared with a file's size and header before anything is allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -48,6 +51,18 @@ impl Limits {
     /// Checks the element count of a cloud's header.
     pub(crate) fn check_points(&self, path: &Path, count: u64) -> Result<(), DataError> {
         check(path, "points", "points", count, self.max_points)
+    }
+
+    /// Checks that a file is long enough for what its header promises: `stored` bytes before compression.
+    ///
+    /// # Errors
+    /// [`DataError::Malformed`] where no compression could make it so short.
+    pub(crate) fn check_expansion(&self, path: &Path, stored: u64, length: usize) -> Result<(), DataError> {
+        if stored <= MOST_EXPANSION.saturating_mul(length as u64) {
+            return Ok(());
+        }
+        let cause = format!("its header promises {stored} bytes of samples, the file has {length} in all");
+        Err(DataError::malformed(path, cause))
     }
 
     /// Checks a file's length.

@@ -172,7 +172,7 @@ fn kind_of(pattern: &str) -> Option<SensorKind> {
     let extension = pattern.rsplit('.').next()?.to_ascii_lowercase();
     match extension.as_str() {
         "png" | "jpg" | "jpeg" | "bmp" | "*" => Some(SensorKind::Rgb),
-        "tif" | "tiff" => Some(SensorKind::Xyz),
+        "tif" | "tiff" | "npy" => Some(SensorKind::Xyz),
         "ply" | "pcd" => Some(SensorKind::Points),
         _ => None,
     }

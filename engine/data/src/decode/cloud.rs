@@ -1,13 +1,9 @@
-//! Unorganised clouds: PLY, ascii or binary.
+//! Points without or with an arrangement: PLY, PCD, NPY, and the points of an organised TIFF.
 
-use std::io::Cursor;
-use std::path::Path;
+use ndarray::{Array2, Array3};
 
-use ndarray::Array2;
-use ply_rs_bw::parser::{ParseError, Parser, Reader};
-use ply_rs_bw::ply::{ElementDef, Encoding, PropertyAccess, PropertyAccessResult, PropertyType, ScalarType};
-
-use super::{Encoded, Look, Stored};
+use super::format::Format;
+use super::{Encoded, Stored, npy, pcd, ply, tiff};
 use crate::{DataError, Limits};
 
 /// Unorganised points in metres.
@@ -36,155 +32,67 @@ impl Cloud {
     }
 }
 
-/// Reads the vertices of a PLY file (ascii, binary little or big endian; x, y, z as float or double) in metres
-/// (without `stored.offset`). Colours, normals, faces and other elements are skipped. Validity as in
+/// Points as they are stored.
+pub(super) struct Raw {
+    pub(super) points: Vec<[f32; 3]>,
+    /// `(rows, columns)` where the points are those of an image, row by row.
+    pub(super) size: Option<(usize, usize)>,
+}
+
+/// Reads the points of a PLY or PCD file, an NPY array `[N, 3]`, or any file of organised points ([`super::xyz`]), in
+/// metres (without `stored.offset`). Colours, normals, faces and whatever else is skipped. Validity as in
 /// [`super::xyz`].
 ///
 /// # Errors
-/// [`DataError::TooLarge`], [`DataError::UnknownFormat`], [`DataError::Malformed`], and
-/// [`DataError::Unsupported`] when there are no vertices with x, y and z.
+/// [`DataError::TooLarge`], [`DataError::UnknownFormat`], [`DataError::Malformed`], and [`DataError::Unsupported`]
+/// when there are no points with x, y and z.
 pub fn points(file: &Encoded, stored: &Stored, limits: &Limits) -> Result<Cloud, DataError> {
-    let (path, bytes) = (file.path, &file.bytes[..]);
-    if !is_ply(bytes) {
-        return Err(DataError::UnknownFormat { path: path.to_path_buf(), expected: "a PLY cloud" });
-    }
-    let malformed = |e: ParseError| DataError::malformed(path, e);
-    let parser = Parser::<Vertex>::new();
-    let mut reader = Reader::new(Cursor::new(bytes));
-    let header = parser.read_header(&mut reader).map_err(malformed)?;
-    // The crate's ascii grammar has no NaN, which is how many cameras write a missing point.
-    let mut lines = (header.encoding == Encoding::Ascii).then(|| lines_after_header(bytes));
-    for (_, element) in &header.elements {
-        limits.check_points(path, element.count as u64)?;
-        // A row takes at least a byte, so that a short file cannot ask for much memory.
-        if element.properties.is_empty() || element.count > bytes.len() {
-            let cause = format!("its header promises {} of `{}`", element.count, element.name);
-            return Err(DataError::malformed(path, cause));
+    let points = match Format::of(&file.bytes) {
+        Some(Format::Ply) => ply::read(file, limits)?.points,
+        Some(Format::Pcd) => pcd::read(file, limits)?.points,
+        Some(Format::Npy) => npy::points(file, limits)?,
+        Some(Format::Tiff) => of_planes(&tiff::measurements(file, limits, 3, tiff::Numbers::Floats)?),
+        _ => {
+            let expected = "a PLY or PCD cloud, an NPY array or an xyz TIFF";
+            return Err(DataError::UnknownFormat { path: file.path.to_path_buf(), expected });
         }
-        if element.name == "vertex" {
-            check_coordinates(path, element)?;
-            let vertices = match &mut lines {
-                Some(lines) => ascii_vertices(path, lines, element)?,
-                None => parser.read_payload_for_element(&mut reader, element, &header).map_err(malformed)?,
-            };
-            return Ok(cloud(&vertices, stored));
+    };
+    let path = file.path;
+    let mut valid = vec![true; points.len()];
+    let mut positions = points.into_flattened();
+    for (point, valid) in positions.as_chunks_mut::<3>().0.iter_mut().zip(&mut valid) {
+        let missing = stored.is_invalid(point[2]) || *point == [0.0; 3];
+        if stored.metres != 1.0 {
+            *point = point.map(|v| (f64::from(v) * stored.metres) as f32);
         }
-        match &mut lines {
-            Some(lines) => lines.take(element.count).for_each(drop),
-            None => drop(parser.read_payload_for_element(&mut reader, element, &header).map_err(malformed)?),
+        *valid = !missing && point.iter().all(|v| v.is_finite());
+        if !*valid {
+            *point = [0.0; 3];
         }
     }
-    Err(DataError::unsupported(path, "the PLY has no element `vertex`; it holds no points"))
+    let positions =
+        Array2::from_shape_vec((valid.len(), 3), positions).map_err(|e| DataError::malformed(path, e))?;
+    Ok(Cloud { positions, valid: Some(valid).filter(|valid| valid.contains(&false)) })
 }
 
-/// Whether the bytes start as a PLY does.
-pub(super) fn is_ply(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"ply")
+/// The points of planes `[3, H, W]`, row by row.
+pub(super) fn of_planes(planes: &Array3<f32>) -> Vec<[f32; 3]> {
+    let (_, rows, columns) = planes.dim();
+    (0..rows * columns).map(|k| [0, 1, 2].map(|c| planes[(c, k / columns, k % columns)])).collect()
 }
 
-/// How many points the header promises.
-pub(super) fn header(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Look, DataError> {
-    let parser = Parser::<Vertex>::new();
-    let header = parser
-        .read_header(&mut Reader::new(Cursor::new(bytes)))
-        .map_err(|e| DataError::malformed(path, e))?;
-    let points = header.elements.get("vertex").map_or(0, |vertex| vertex.count as u64);
-    limits.check_points(path, points)?;
-    Ok(Look::Cloud { points })
-}
-
-fn check_coordinates(path: &Path, vertex: &ElementDef) -> Result<(), DataError> {
-    for axis in ["x", "y", "z"] {
-        let kind = vertex.properties.get(axis).map(|p| &p.data_type);
-        if !matches!(kind, Some(PropertyType::Scalar(ScalarType::Float | ScalarType::Double))) {
-            return Err(DataError::unsupported(
-                path,
-                format!("the PLY's vertices have no float or double property `{axis}`"),
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// The lines of the payload.
-fn lines_after_header(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut lines = bytes.split(|&b| b == b'\n');
-    lines.by_ref().find(|line| line.trim_ascii() == b"end_header");
-    lines
-}
-
-fn ascii_vertices<'a>(
-    path: &Path,
-    lines: &mut impl Iterator<Item = &'a [u8]>,
-    vertex: &ElementDef,
-) -> Result<Vec<Vertex>, DataError> {
-    if vertex.properties.iter().any(|(_, p)| !matches!(p.data_type, PropertyType::Scalar(_))) {
-        return Err(DataError::unsupported(path, "the vertices of an ascii PLY have a list property"));
-    }
-    (0..vertex.count)
-        .map(|k| {
-            let bad = || {
-                DataError::malformed(path, format!("vertex {k} of {} is not a row of numbers", vertex.count))
-            };
-            let row = lines.next().and_then(|line| str::from_utf8(line).ok()).ok_or_else(bad)?;
-            let mut numbers = row.split_ascii_whitespace();
-            let mut read = Vertex::new();
-            for (name, _) in &vertex.properties {
-                let value = numbers.next().and_then(|n| n.parse().ok()).ok_or_else(bad)?;
-                read.set(name, value);
-            }
-            Ok(read)
-        })
-        .collect()
-}
-
-fn cloud(vertices: &[Vertex], stored: &Stored) -> Cloud {
-    let mut valid = Vec::with_capacity(vertices.len());
-    let mut positions = Array2::zeros((vertices.len(), 3));
-    for (vertex, mut row) in vertices.iter().zip(positions.rows_mut()) {
-        let point = vertex.0.map(|v| (v * stored.metres) as f32);
-        let measured = !stored.is_invalid(vertex.0[2] as f32)
-            && point.iter().all(|v| v.is_finite())
-            && point.iter().any(|&v| v != 0.0);
-        valid.push(measured);
-        if measured {
-            row.assign(&ndarray::arr1(&point));
-        }
-    }
-    let valid = valid.iter().any(|&v| !v).then_some(valid);
-    Cloud { positions, valid }
-}
-
-struct Vertex([f64; 3]);
-
-impl Vertex {
-    fn set(&mut self, axis: &str, value: f64) -> PropertyAccessResult {
-        match axis {
-            "x" => self.0[0] = value,
-            "y" => self.0[1] = value,
-            "z" => self.0[2] = value,
-            _ => return PropertyAccessResult::Ignored,
-        }
-        PropertyAccessResult::Set
-    }
-}
-
-impl PropertyAccess for Vertex {
-    fn new() -> Self {
-        Self([0.0; 3])
-    }
-
-    fn set_float(&mut self, name: &str, value: f32) -> PropertyAccessResult {
-        self.set(name, f64::from(value))
-    }
-
-    fn set_double(&mut self, name: &str, value: f64) -> PropertyAccessResult {
-        self.set(name, value)
+impl Raw {
+    /// Organised points as planes `[3, H, W]`; `None` where no arrangement is known.
+    pub(super) fn planes(&self) -> Option<Array3<f32>> {
+        let (rows, columns) = self.size.filter(|s| s.0 * s.1 == self.points.len())?;
+        Some(Array3::from_shape_fn((3, rows, columns), |(c, i, j)| self.points[i * columns + j][c]))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn read(bytes: &[u8], limits: Limits) -> Result<Cloud, DataError> {
@@ -223,6 +131,8 @@ mod tests {
             little.push(9);
             big.push(9);
         }
+        little.extend([1, 0, 0, 0, 0]);
+        big.extend([1, 0, 0, 0, 0]);
         check(&little);
         check(&big);
     }

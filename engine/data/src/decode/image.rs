@@ -1,36 +1,36 @@
-//! Colour and grey images: PNG and JPEG.
+//! Colour and grey images.
 
-use std::io::{self, Cursor};
+use std::io;
 use std::path::Path;
 
-use image::codecs::jpeg::JpegDecoder;
-use image::codecs::png::{PngDecoder, PngEncoder};
-use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageError, ImageFormat};
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder};
 use ndarray::Array3;
 
-use super::Encoded;
+use super::{Encoded, picture};
 use crate::{DataError, Limits, atomic};
 
-/// Reads a PNG or JPEG as red, green, blue: `[H, W, 3]`, 0..=255.
+/// Reads a PNG, JPEG, BMP, TIFF or NPY image as red, green, blue: `[H, W, 3]`, 0..=255.
 ///
-/// Grey and palette images are expanded, 16-bit values v become round(v / 257), alpha is dropped. Orientation
-/// tags and colour profiles are not applied: pixels stay where, and what, the camera wrote.
+/// Grey and palette images are expanded, 16-bit values v become round(v / 257), alpha is dropped. Orientation tags
+/// are applied: pixels lie as a viewer shows them. Colour profiles are not: values stay what the camera wrote.
 ///
 /// # Errors
-/// [`DataError::TooLarge`], [`DataError::UnknownFormat`] for any other format, and
-/// [`DataError::Malformed`] for a damaged file; one that was cut short is never returned in part.
+/// [`DataError::TooLarge`], [`DataError::UnknownFormat`] for any other format, [`DataError::Unsupported`] for a kind
+/// of pixels that is not read, and [`DataError::Malformed`] for a damaged file; one that was cut short is never
+/// returned in part.
 pub fn image(file: &Encoded, limits: &Limits) -> Result<Array3<u8>, DataError> {
-    let pixels = dynamic(file, limits)?.into_rgb8();
+    let pixels = picture::decode(file, limits)?.into_rgb8();
     let (columns, rows) = pixels.dimensions();
     to_array(file.path, (rows as usize, columns as usize, 3), pixels.into_raw())
 }
 
-/// Reads a PNG or JPEG as grey: `[H, W, 1]`, 0..=255. Colour is reduced to luma (Rec. 709); else as [`image()`].
+/// Reads an image as grey: `[H, W, 1]`, 0..=255. Colour is reduced to luma (Rec. 709); else as [`image()`].
 ///
 /// # Errors
 /// As [`image()`].
 pub fn gray(file: &Encoded, limits: &Limits) -> Result<Array3<u8>, DataError> {
-    let pixels = dynamic(file, limits)?.into_luma8();
+    let pixels = picture::decode(file, limits)?.into_luma8();
     let (columns, rows) = pixels.dimensions();
     to_array(file.path, (rows as usize, columns as usize, 1), pixels.into_raw())
 }
@@ -55,39 +55,6 @@ pub fn write_png_rgb(path: &Path, pixels: &Array3<u8>) -> Result<(), DataError> 
     })
 }
 
-/// Decodes a PNG or JPEG in its own pixel type.
-pub(super) fn dynamic(file: &Encoded, limits: &Limits) -> Result<DynamicImage, DataError> {
-    let (path, bytes) = (file.path, &file.bytes[..]);
-    match image::guess_format(bytes) {
-        Ok(ImageFormat::Png) => decode(path, PngDecoder::new(Cursor::new(bytes)), limits),
-        Ok(ImageFormat::Jpeg) => {
-            if !jpeg_is_complete(bytes) {
-                return Err(DataError::malformed(path, "the JPEG ends before its end marker"));
-            }
-            decode(path, JpegDecoder::new(Cursor::new(bytes)), limits)
-        }
-        _ => Err(DataError::UnknownFormat { path: path.to_path_buf(), expected: "a PNG or JPEG image" }),
-    }
-}
-
-fn decode(
-    path: &Path,
-    decoder: Result<impl ImageDecoder, ImageError>,
-    limits: &Limits,
-) -> Result<DynamicImage, DataError> {
-    let decoder = decoder.map_err(|e| DataError::malformed(path, e))?;
-    let (columns, rows) = decoder.dimensions();
-    limits.check_size(path, columns, rows)?;
-    DynamicImage::from_decoder(decoder).map_err(|e| DataError::malformed(path, e))
-}
-
-/// Whether an end marker follows the last scan. The decoder itself fills what is missing with grey.
-fn jpeg_is_complete(bytes: &[u8]) -> bool {
-    // Inside a scan every 0xFF byte of data is followed by 0, so that neither marker occurs there.
-    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
-    matches!((last([0xFF, 0xDA]), last([0xFF, 0xD9])), (Some(scan), Some(end)) if scan < end)
-}
-
 fn to_array(path: &Path, shape: (usize, usize, usize), pixels: Vec<u8>) -> Result<Array3<u8>, DataError> {
     Array3::from_shape_vec(shape, pixels).map_err(|e| DataError::malformed(path, e))
 }
@@ -96,7 +63,9 @@ fn to_array(path: &Path, shape: (usize, usize, usize), pixels: Vec<u8>) -> Resul
 mod tests {
     use std::fs;
 
-    use image::{GrayImage, ImageBuffer, Luma, Rgb, RgbImage, Rgba};
+    use std::io::Cursor;
+
+    use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, Rgba};
     use ndarray::Array3;
 
     use super::*;
@@ -186,7 +155,7 @@ mod tests {
 
     #[test]
     fn other_content_is_not_an_image() {
-        let file = Encoded::new(Path::new("notes.txt"), b"II*\0");
+        let file = Encoded::new(Path::new("notes.txt"), b"notes");
         assert!(matches!(image(&file, &Limits::default()), Err(DataError::UnknownFormat { .. })));
     }
 }

@@ -1,28 +1,22 @@
 //! What a file holds, by its header: no pixel is decoded.
 
-use std::io::Cursor;
-use std::path::Path;
-
-use ::image::codecs::jpeg::JpegDecoder;
-use ::image::codecs::png::PngDecoder;
-use ::image::{ColorType, ImageDecoder, ImageError, ImageFormat, guess_format};
-
-use super::{Encoded, cloud, tiff};
+use super::format::Format;
+use super::{Encoded, bmp, jpeg, npy, pcd, ply, png, tiff};
 use crate::{DataError, Limits};
 
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
-    /// A PNG or JPEG.
+    /// A picture: PNG, JPEG, BMP, and TIFF or NPY but for what may be measurements.
     Picture {
-        /// `(rows, columns)`.
+        /// `(rows, columns)`, upright.
         size: (usize, usize),
         /// Whether it has colour; a palette counts as colour.
         colour: bool,
         /// Bits a sample: 8 or 16.
         bits: u8,
     },
-    /// A TIFF, as measurements are stored.
+    /// A TIFF or NPY array, as measurements are stored.
     Raster {
         /// `(rows, columns)`.
         size: (usize, usize),
@@ -33,51 +27,33 @@ pub enum Look {
         /// Bits a sample.
         bits: u8,
     },
-    /// A PLY with points.
+    /// A PLY, PCD or NPY array with points.
     Cloud {
         /// How many points its header promises.
         points: u64,
+        /// `(rows, columns)` where they are those of an image.
+        size: Option<(usize, usize)>,
     },
 }
 
 /// Reads the header of a file in any format that is read here.
 ///
 /// # Errors
-/// [`DataError::TooLarge`], [`DataError::UnknownFormat`], [`DataError::Malformed`],
-/// [`DataError::Unsupported`].
+/// [`DataError::TooLarge`], [`DataError::UnknownFormat`], [`DataError::Malformed`], [`DataError::Unsupported`].
 pub fn look(file: &Encoded, limits: &Limits) -> Result<Look, DataError> {
-    let (path, bytes) = (file.path, &file.bytes[..]);
-    if tiff::is_tiff(bytes) {
-        return tiff::header(path, bytes, limits);
-    }
-    if cloud::is_ply(bytes) {
-        return cloud::header(path, bytes, limits);
-    }
-    match guess_format(bytes) {
-        Ok(ImageFormat::Png) => picture(path, PngDecoder::new(Cursor::new(bytes)), limits),
-        Ok(ImageFormat::Jpeg) => picture(path, JpegDecoder::new(Cursor::new(bytes)), limits),
-        _ => Err(DataError::UnknownFormat {
-            path: path.to_path_buf(),
-            expected: "a PNG or JPEG image, a TIFF or a PLY cloud",
+    match Format::of(&file.bytes) {
+        Some(Format::Png) => png::look(file, limits),
+        Some(Format::Jpeg) => jpeg::look(file, limits),
+        Some(Format::Bmp) => bmp::look(file, limits),
+        Some(Format::Tiff) => tiff::look(file, limits),
+        Some(Format::Npy) => npy::look(file, limits),
+        Some(Format::Ply) => ply::look(file, limits),
+        Some(Format::Pcd) => pcd::look(file, limits),
+        None => Err(DataError::UnknownFormat {
+            path: file.path.to_path_buf(),
+            expected: "a PNG, JPEG or BMP image, a TIFF, a PLY or PCD cloud or an NPY array",
         }),
     }
-}
-
-fn picture(
-    path: &Path,
-    decoder: Result<impl ImageDecoder, ImageError>,
-    limits: &Limits,
-) -> Result<Look, DataError> {
-    let decoder = decoder.map_err(|e| DataError::malformed(path, e))?;
-    let (columns, rows) = decoder.dimensions();
-    let size = limits.check_size(path, columns, rows)?;
-    let (colour, bits) = match decoder.color_type() {
-        ColorType::L8 | ColorType::La8 => (false, 8),
-        ColorType::L16 | ColorType::La16 => (false, 16),
-        ColorType::Rgb16 | ColorType::Rgba16 => (true, 16),
-        _ => (true, 8),
-    };
-    Ok(Look::Picture { size, colour, bits })
 }
 
 #[cfg(test)]
@@ -112,7 +88,7 @@ mod tests {
         assert_eq!(look("deep.png").unwrap(), Look::Picture { size, colour: false, bits: 16 });
         assert_eq!(look("xyz.tiff").unwrap(), Look::Raster { size, channels: 3, float: true, bits: 32 });
         assert_eq!(look("depth.tiff").unwrap(), Look::Raster { size, channels: 1, float: false, bits: 16 });
-        assert_eq!(look("cloud.ply").unwrap(), Look::Cloud { points: 2 });
+        assert_eq!(look("cloud.ply").unwrap(), Look::Cloud { points: 2, size: None });
         assert!(matches!(look("notes.png"), Err(DataError::UnknownFormat { .. })));
     }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use ndarray::Array2;
 use tiff::encoder::{TiffEncoder, colortype::Gray32Float};
 
-use super::{Encoded, tiff as samples};
+use super::format::Format;
+use super::{Encoded, tiff as rasters};
 use crate::{DataError, Limits, atomic};
 
 /// Reads an anomaly map `[H, W]`; higher is more anomalous. 32- or 64-bit floats.
@@ -14,8 +15,12 @@ use crate::{DataError, Limits, atomic};
 /// # Errors
 /// As [`super::xyz`], and [`DataError::NotFinite`] for a NaN or an infinity.
 pub fn map(file: &Encoded, limits: &Limits) -> Result<Array2<f32>, DataError> {
-    let raster = samples::raster(file, limits, 1, "a single-channel float TIFF")?;
-    let map = raster.into_measurements(file.path, false)?.index_axis_move(ndarray::Axis(0), 0);
+    if Format::of(&file.bytes) != Some(Format::Tiff) {
+        let expected = "a single-channel float TIFF";
+        return Err(DataError::UnknownFormat { path: file.path.to_path_buf(), expected });
+    }
+    let planes = rasters::measurements(file, limits, 1, rasters::Numbers::Floats)?;
+    let map = planes.index_axis_move(ndarray::Axis(0), 0);
     check_finite(file.path, &map)?;
     Ok(map)
 }

@@ -1,25 +1,34 @@
 //! Ground-truth masks.
 
-use super::{Encoded, image, tiff};
+use ::image::DynamicImage;
+
+use super::format::Format;
+use super::{Encoded, picture, tiff};
 use crate::{DataError, Limits, Mask};
 
 /// Reads a mask, `[H, W]`: defective where any colour channel is above 0 (a class id is as good as 255; alpha
-/// does not count). PNG of any bit depth, or a single-channel TIFF.
+/// does not count). Images of any bit depth, or a TIFF or NPY array of one number a pixel; upright, as [`super::image()`].
 ///
 /// # Errors
 /// As [`super::image()`]; [`DataError::Unsupported`] for JPEG, whose compression leaves values above 0 all over.
 pub fn mask(file: &Encoded, limits: &Limits) -> Result<Mask, DataError> {
-    let path = file.path;
-    if tiff::is_tiff(&file.bytes) {
-        return tiff::raster(file, limits, 1, "a TIFF")?.into_positive(path);
+    match Format::of(&file.bytes) {
+        Some(Format::Tiff) => tiff::positive(file, limits),
+        Some(Format::Jpeg) => {
+            Err(DataError::unsupported(file.path, "a JPEG cannot be a mask: it is not lossless; store a PNG"))
+        }
+        _ => of_picture(file, picture::decode(file, limits)?),
     }
-    if file.bytes.starts_with(&[0xFF, 0xD8]) {
-        return Err(DataError::unsupported(path, "a JPEG cannot be a mask: it is not lossless; store a PNG"));
-    }
-    let pixels = image::dynamic(file, limits)?.into_rgb16();
-    let (columns, rows) = pixels.dimensions();
-    let cells = pixels.pixels().map(|p| p.0.iter().any(|&v| v > 0)).collect();
-    Mask::from_shape_vec((rows as usize, columns as usize), cells).map_err(|e| DataError::malformed(path, e))
+}
+
+/// Where any colour channel is above 0.
+pub(super) fn of_picture(file: &Encoded, picture: DynamicImage) -> Result<Mask, DataError> {
+    let (rows, columns) = (picture.height() as usize, picture.width() as usize);
+    let cells = match picture {
+        DynamicImage::ImageLuma8(grey) => grey.into_raw().into_iter().map(|v| v > 0).collect(),
+        other => other.into_rgb16().pixels().map(|p| p.0.iter().any(|&v| v > 0)).collect(),
+    };
+    Mask::from_shape_vec((rows, columns), cells).map_err(|e| DataError::malformed(file.path, e))
 }
 
 #[cfg(test)]
@@ -28,7 +37,7 @@ mod tests {
     use std::io::Cursor;
     use std::path::Path;
 
-    use ::image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA};
+    use ::image::{ImageBuffer, ImageFormat, Luma, LumaA};
 
     use super::*;
     use crate::shared_scans;

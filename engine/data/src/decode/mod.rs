@@ -1,14 +1,26 @@
 //! Files to arrays and back: colour images, organised points, depth, clouds, masks, anomaly maps.
 //!
+//! A module a sensor kind ([`image()`], [`xyz()`], [`points`] ...) and one a format.
+//!
 //! A file's content decides its format, never its extension. Each decoder works on a file's bytes ([`Encoded`]):
 //! it reads the header first, compares it with [`crate::Limits`], and only then allocates.
 
+mod bmp;
 mod cloud;
 mod encoded;
+mod format;
 mod image;
+mod jpeg;
 mod look;
 mod map;
 mod mask;
+mod npy;
+mod orientation;
+mod pcd;
+mod picture;
+mod ply;
+mod png;
+mod scalar;
 mod tiff;
 mod xyz;
 

@@ -2,52 +2,74 @@
 
 use ndarray::{Array3, Axis, Zip};
 
-use super::{Encoded, Stored, image, tiff};
+use super::cloud::Raw;
+use super::format::Format;
+use super::{Encoded, Stored, npy, pcd, ply, png, tiff};
 use crate::{DataError, Frame, Grid, Limits, Mask};
 
-/// Reads organised points: a TIFF of three floats (32 or 64 bits) a pixel, to a native grid `[3, H, W]` in
-/// metres (without `stored.offset`).
+/// Reads organised points to a native grid `[3, H, W]` in metres (without `stored.offset`): a TIFF of three floats a
+/// pixel, an NPY array `[H, W, 3]`, or a PLY or PCD cloud that says how many rows and columns it has.
 ///
 /// A point is invalid, and given as (0, 0, 0), where it is exactly (0, 0, 0), any coordinate is NaN or infinite,
-/// or its z is stored as `stored.invalid`. A grid without any valid point is returned as such: its caller knows whether that is an error.
+/// or its z is stored as `stored.invalid`. A grid without any valid point is returned as such: its caller knows
+/// whether that is an error.
 ///
 /// # Errors
-/// [`DataError::TooLarge`], [`DataError::UnknownFormat`], [`DataError::Malformed`], and
-/// [`DataError::Unsupported`] for another sample type or count.
+/// [`DataError::TooLarge`], [`DataError::UnknownFormat`], [`DataError::Malformed`], and [`DataError::Unsupported`] for
+/// another sample type or count, and for a cloud without rows and columns.
 pub fn xyz(file: &Encoded, stored: &Stored, limits: &Limits) -> Result<Grid, DataError> {
-    let raster = tiff::raster(file, limits, 3, "a TIFF of three floats a pixel")?;
-    Ok(organised(raster.into_measurements(file.path, false)?, &Stored { offset: 0.0, ..*stored }, |v| {
-        v != 0.0
-    }))
+    let planes = match Format::of(&file.bytes) {
+        Some(Format::Tiff) => tiff::measurements(file, limits, 3, tiff::Numbers::Floats)?,
+        Some(Format::Npy) => npy::organised(file, limits)?,
+        Some(Format::Ply) => of_cloud(file, limits, &ply::read(file, limits)?)?,
+        Some(Format::Pcd) => of_cloud(file, limits, &pcd::read(file, limits)?)?,
+        _ => {
+            let expected = "a TIFF of three floats a pixel, an NPY array, or an organised PLY or PCD";
+            return Err(DataError::UnknownFormat { path: file.path.to_path_buf(), expected });
+        }
+    };
+    Ok(organised(planes, &Stored { offset: 0.0, ..*stored }, |v| v != 0.0))
 }
 
-/// Reads a depth image, a single-channel TIFF (floats, 16- or 32-bit unsigned integers) or a 16-bit grey PNG,
-/// to a native grid `[1, H, W]` in metres. Invalid, and given as 0, where it is stored as 0 or `stored.invalid`, and
-/// where it is not a finite number above 0.
+fn of_cloud(file: &Encoded, limits: &Limits, cloud: &Raw) -> Result<Array3<f32>, DataError> {
+    if let Some((rows, columns)) = cloud.size {
+        limits.check_size(file.path, columns as u32, rows as u32)?;
+    }
+    cloud.planes().ok_or_else(|| {
+        let cause = "the cloud does not say how many rows and columns it has; export it organised, or read it as points";
+        DataError::unsupported(file.path, cause)
+    })
+}
+
+/// Reads a depth image to a native grid `[1, H, W]` in metres: a single-channel TIFF or NPY array (floats, 16- or
+/// 32-bit unsigned integers) or a 16-bit grey PNG. Invalid, and given as 0, where it is stored as 0 or as
+/// `stored.invalid`, and where it is not a finite number above 0.
 ///
 /// # Errors
 /// As [`xyz`].
 pub fn depth(file: &Encoded, stored: &Stored, limits: &Limits) -> Result<Grid, DataError> {
-    let values = if tiff::is_tiff(&file.bytes) {
-        tiff::raster(file, limits, 1, "a TIFF")?.into_measurements(file.path, true)?
-    } else {
-        png_depth(file, limits)?
+    let values = match Format::of(&file.bytes) {
+        Some(Format::Tiff) => tiff::measurements(file, limits, 1, tiff::Numbers::FloatsOrDepth)?,
+        Some(Format::Npy) => npy::depth(file, limits)?,
+        Some(Format::Png) => png_depth(file, limits)?,
+        _ => {
+            let expected = "a depth image: a TIFF, a 16-bit grey PNG or an NPY array";
+            return Err(DataError::UnknownFormat { path: file.path.to_path_buf(), expected });
+        }
     };
     Ok(organised(values, stored, |v| v > 0.0))
 }
 
 fn png_depth(file: &Encoded, limits: &Limits) -> Result<Array3<f32>, DataError> {
-    let path = file.path;
-    let ::image::DynamicImage::ImageLuma16(pixels) = image::dynamic(file, limits)? else {
-        return Err(DataError::unsupported(
-            path,
-            "depth is read from 16-bit grey PNG or single-channel TIFF",
-        ));
+    let ::image::DynamicImage::ImageLuma16(pixels) = png::decode(file, limits)? else {
+        let cause =
+            "a depth image needs 16 bits: 8-bit or coloured PNGs are pictures of a depth; store the values";
+        return Err(DataError::unsupported(file.path, cause));
     };
     let (columns, rows) = pixels.dimensions();
     let values = pixels.into_raw().into_iter().map(f32::from).collect();
     Array3::from_shape_vec((1, rows as usize, columns as usize), values)
-        .map_err(|e| DataError::malformed(path, e))
+        .map_err(|e| DataError::malformed(file.path, e))
 }
 
 /// Scales to metres and finds the validity: every channel finite, one at least that `measures` as it is stored and

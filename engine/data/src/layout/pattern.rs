@@ -160,10 +160,10 @@ impl Pattern {
 
 fn extensions_of(kind: SensorKind) -> &'static [&'static str] {
     match kind {
-        SensorKind::Rgb | SensorKind::Gray => &["png", "jpg", "jpeg"],
-        SensorKind::Xyz => &["tiff", "tif"],
-        SensorKind::Depth => &["tiff", "tif", "png"],
-        SensorKind::Points => &["ply"],
+        SensorKind::Rgb | SensorKind::Gray => &["png", "jpg", "jpeg", "bmp"],
+        SensorKind::Xyz => &["tiff", "tif", "npy", "pcd"],
+        SensorKind::Depth => &["tiff", "tif", "png", "npy"],
+        SensorKind::Points => &["ply", "pcd", "npy"],
     }
 }
 

@@ -125,11 +125,12 @@ fn kind_of(path: &Path, look: Look) -> Result<Held, String> {
         Look::Raster { size, channels: 1, float, bits } if float || bits > 8 => {
             Ok((SensorKind::Depth, Some(size), false))
         }
+        Look::Cloud { size: Some(size), .. } => Ok((SensorKind::Xyz, Some(size), false)),
         Look::Cloud { .. } => Ok((SensorKind::Points, None, false)),
         Look::Raster { channels, float, bits, .. } => {
             let what = if float { "floats" } else { "whole numbers" };
             Err(format!(
-                "{} holds {channels} x {bits}-bit {what} a pixel; pictures are read from PNG or JPEG, points from a \
+                "{} holds {channels} x {bits}-bit {what} a pixel; pictures have 8 or 16 bits, points are a \
                  TIFF of three floats a pixel: convert it",
                 path.display()
             ))

@@ -12,7 +12,7 @@ const MOST_SENSORS: usize = 12;
 /// Runs that an id at the start or the end of a name has at most.
 const MOST_RUNS: usize = 7;
 
-const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
+const PICTURES: [&str; 4] = ["png", "jpg", "jpeg", "bmp"];
 const RASTERS: [&str; 2] = ["tif", "tiff"];
 const CLOUDS: [&str; 1] = ["ply"];
 

@@ -84,19 +84,21 @@ fn several_cameras_get_names_of_their_own() {
 }
 
 #[test]
-fn a_sensor_of_another_size_is_left_out_and_so_are_masks() {
+fn a_sensor_of_another_view_is_left_out_and_so_are_masks() {
     let folder = Folder::new();
     for k in 0..4 {
         folder.colour(&format!("{k:03}_rgb.png"), (30, 40));
-        folder.colour(&format!("{k:03}_wide.png"), (60, 80));
+        folder.colour(&format!("{k:03}_fine.png"), (60, 80));
+        folder.colour(&format!("{k:03}_wide.png"), (60, 120));
         folder.xyz(&format!("{k:03}_xyz.tiff"), (30, 40), 0.01, 0.5);
         folder.grey(&format!("{k:03}_mask.png"));
     }
     let survey = folder.survey().unwrap();
-    assert_eq!(survey.sensors.len(), 2);
+    let kept: Vec<&str> = survey.sensors.iter().map(|f| &*f.sensor.pattern).collect();
+    assert_eq!(kept, ["{id}_fine.png", "{id}_rgb.png", "{id}_xyz.tiff"]);
     let reasons: Vec<(&str, &str)> =
         survey.left_out.iter().map(|(f, why)| (&*f.sensor.pattern, &**why)).collect();
-    assert!(reasons.iter().any(|(p, why)| *p == "{id}_wide.png" && why.contains("60 x 80")), "{reasons:?}");
+    assert!(reasons.iter().any(|(p, why)| *p == "{id}_wide.png" && why.contains("60 x 120")), "{reasons:?}");
     assert!(
         reasons.iter().any(|(p, why)| *p == "{id}_mask.png" && why.contains("ground truth")),
         "{reasons:?}"
@@ -119,8 +121,8 @@ fn good_scans_are_found_below_other_folders() {
 fn what_cannot_be_taken_is_refused_with_what_to_do() {
     let empty = Folder::new();
     assert!(empty.refusal().contains("is empty"), "{}", empty.refusal());
-    fs::write(empty.at("1.bmp"), "BM").unwrap();
-    assert!(empty.refusal().contains("1 .bmp") && empty.refusal().contains("convert"), "{}", empty.refusal());
+    fs::write(empty.at("1.gif"), "GIF89a").unwrap();
+    assert!(empty.refusal().contains("1 .gif") && empty.refusal().contains("convert"), "{}", empty.refusal());
 
     let sets = Folder::new();
     ["bagel", "rope"].iter().for_each(|set| sets.colour(&format!("{set}/train/good/1.png"), (10, 12)));

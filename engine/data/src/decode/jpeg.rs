@@ -1,0 +1,90 @@
+//! JPEG pictures.
+
+use image::DynamicImage;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::picture::from_raw;
+use super::{Encoded, Look, orientation};
+use crate::{DataError, Limits};
+
+/// Decodes a JPEG to grey or red, green, blue (from YCbCr, CMYK or YCCK) and applies its orientation.
+pub(super) fn decode(file: &Encoded, limits: &Limits) -> Result<DynamicImage, DataError> {
+    if !is_complete(&file.bytes) {
+        return Err(DataError::malformed(file.path, "the JPEG ends before its end marker"));
+    }
+    let mut decoder = opened(file, limits)?;
+    let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
+    let wanted = if grey { ColorSpace::Luma } else { ColorSpace::RGB };
+    decoder.set_options(decoder.options().jpeg_set_out_colorspace(wanted));
+    let pixels = decoder.decode().map_err(|e| failed(file, &e))?;
+    let (columns, rows) = decoder.dimensions().unwrap_or_default();
+    let (columns, rows) = (columns as u32, rows as u32);
+    let picture = if grey {
+        from_raw(columns, rows, pixels, DynamicImage::ImageLuma8)
+    } else {
+        from_raw(columns, rows, pixels, DynamicImage::ImageRgb8)
+    };
+    let mut picture = picture
+        .ok_or_else(|| DataError::malformed(file.path, "its pixels are fewer than its header promises"))?;
+    picture.apply_orientation(orientation::of_exif(decoder.exif().map(Vec::as_slice)));
+    Ok(picture)
+}
+
+/// What a JPEG holds, by its header.
+pub(super) fn look(file: &Encoded, limits: &Limits) -> Result<Look, DataError> {
+    let decoder = opened(file, limits)?;
+    let (columns, rows) = decoder.dimensions().unwrap_or_default();
+    let turned = orientation::of_exif(decoder.exif().map(Vec::as_slice));
+    let colour = decoder.input_colorspace() != Some(ColorSpace::Luma);
+    Ok(Look::Picture { size: orientation::turned_size((rows, columns), turned), colour, bits: 8 })
+}
+
+/// Reads the headers and compares them with the limits.
+fn opened<'a>(file: &'a Encoded, limits: &Limits) -> Result<JpegDecoder<ZCursor<&'a [u8]>>, DataError> {
+    // Strict: where the data breaks off or a marker is out of place, the decoder would otherwise fill in grey.
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(usize::from(u16::MAX))
+        .set_max_height(usize::from(u16::MAX));
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&file.bytes[..]), options);
+    decoder.decode_headers().map_err(|e| failed(file, &e))?;
+    let (columns, rows) = decoder.dimensions().unwrap_or_default();
+    limits.check_size(file.path, columns as u32, rows as u32)?;
+    limits.check_expansion(file.path, columns as u64 * rows as u64, file.bytes.len())?;
+    Ok(decoder)
+}
+
+fn failed(file: &Encoded, error: &DecodeErrors) -> DataError {
+    match error {
+        DecodeErrors::Unsupported(kind) => {
+            DataError::unsupported(file.path, format!("a JPEG of a kind that is not read: {kind:?}"))
+        }
+        error => DataError::malformed(file.path, error),
+    }
+}
+
+/// Whether an end marker follows the last scan. The decoder itself does not ask for it.
+pub(super) fn is_complete(bytes: &[u8]) -> bool {
+    // Inside a scan every 0xFF byte of data is followed by 0, so that neither marker occurs there.
+    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
+    matches!((last([0xFF, 0xDA]), last([0xFF, 0xD9])), (Some(scan), Some(end)) if scan < end)
+}
+
+/// `(columns, rows, samples a pixel)` of the frame that a stream holds.
+pub(super) fn frame(bytes: &[u8]) -> Option<(u32, u32, u8)> {
+    let mut rest = bytes.get(2..)?;
+    loop {
+        let marker = *rest.get(1).filter(|_| rest[0] == 0xFF)?;
+        let length = u16::from_be_bytes([*rest.get(2)?, *rest.get(3)?]);
+        // Start of frame, but for the tables and the reserved marker among them.
+        if matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC) {
+            let [_, h1, h0, w1, w0, samples] = *rest.get(4..10)? else { return None };
+            return Some((u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes([h1, h0]).into(), samples));
+        }
+        rest = rest.get(2 + usize::from(length)..)?;
+    }
+}
