@@ -88,12 +88,30 @@ impl Error {
 /// The engine's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// Bytes of the longest word that a hint is looked for: comparing takes the product of both lengths in memory.
+const LONGEST_WORD: usize = 256;
+
 /// The nearest of `known` to a mistyped `word`, as a hint for messages; empty where none is near.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     known
         .into_iter()
+        .filter(|k| word.len().max(k.len()) <= LONGEST_WORD)
         .map(|k| (strsim::damerau_levenshtein(word, k), k))
         .filter(|(d, k)| *d <= 1 + k.len().max(word.len()) / 3)
         .min()
         .map_or_else(String::new, |(_, k)| format!("; did you mean `{k}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_word_has_a_hint_and_a_very_long_one_costs_nothing() {
+        assert_eq!(nearest("colr", ["height", "colour"]), "; did you mean `colour`?");
+        assert_eq!(nearest("pressure", ["height", "colour"]), "");
+        // Compared letter by letter, these would take terabytes.
+        let long = ["a", "b"].map(|letter| letter.repeat(1 << 20));
+        assert_eq!(nearest(&long[0], [long[1].as_str()]), "");
+    }
 }

@@ -8,7 +8,7 @@ use crate::steps::{onnx, onnx_map};
 use crate::value::Content;
 use assay_data::{Sensor, SensorKind};
 use assay_inference::{DEFAULT_BACKBONE, Engine};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -213,21 +213,26 @@ impl Graph {
     }
 }
 
+/// The name of the sensor or step that a reference begins with.
+fn step_of(reference: &str) -> &str {
+    reference.split('.').next().unwrap_or_default()
+}
+
 /// The declared steps in an order in which each needs only earlier ones; among those that are ready, the file's order.
 fn in_order(recipe: &Recipe) -> Result<Vec<&StepDecl>> {
     let source = recipe.source();
-    let step_of = |reference: &str| reference.split('.').next().unwrap_or_default().to_owned();
-    let is_sensor = |name: &str| recipe.sensors.iter().any(|s| s.name == name);
+    let sensors: HashSet<&str> = recipe.sensors.iter().map(|s| s.name.as_str()).collect();
+    let steps: HashSet<&str> = recipe.steps.iter().map(|s| s.name.as_str()).collect();
     for decl in &recipe.steps {
         for reference in decl.from.references() {
             let name = step_of(reference);
-            if !is_sensor(&name) && !recipe.steps.iter().any(|s| s.name == name) {
+            if !sensors.contains(name) && !steps.contains(name) {
                 let known = recipe
                     .sensors
                     .iter()
                     .map(|s| s.name.as_str())
                     .chain(recipe.steps.iter().map(|s| s.name.as_str()));
-                let hint = nearest(&name, known);
+                let hint = nearest(name, known);
                 let key = format!("steps.{}.from", decl.name);
                 return Err(source.error(
                     decl.from_line,
@@ -237,26 +242,29 @@ fn in_order(recipe: &Recipe) -> Result<Vec<&StepDecl>> {
             }
         }
     }
+    let needs: Vec<HashSet<&str>> = recipe
+        .steps
+        .iter()
+        .map(|d| d.from.references().map(step_of).filter(|name| !sensors.contains(name)).collect())
+        .collect();
     let mut order: Vec<&StepDecl> = Vec::new();
-    while order.len() < recipe.steps.len() {
-        let ready = |d: &&StepDecl| {
-            let there = |r: &str| is_sensor(&step_of(r)) || order.iter().any(|o| o.name == step_of(r));
-            !order.iter().any(|o| o.name == d.name) && d.from.references().all(there)
-        };
-        let Some(next) = recipe.steps.iter().find(ready) else {
-            let mut stuck: Vec<&StepDecl> =
-                recipe.steps.iter().filter(|d| !order.iter().any(|o| o.name == d.name)).collect();
+    let mut done: HashSet<&str> = HashSet::new();
+    let mut left: Vec<(&StepDecl, &HashSet<&str>)> = recipe.steps.iter().zip(&needs).collect();
+    while !left.is_empty() {
+        let Some(at) = left.iter().position(|(_, needs)| needs.is_subset(&done)) else {
             // What only hangs on the cycle is not part of it.
-            while let Some(leaf) = stuck
-                .iter()
-                .position(|s| !stuck.iter().any(|d| d.from.references().any(|r| step_of(r) == s.name)))
+            while let Some(leaf) =
+                left.iter().position(|(s, _)| !left.iter().any(|(_, needs)| needs.contains(s.name.as_str())))
             {
-                stuck.remove(leaf);
+                left.remove(leaf);
             }
-            let names: Vec<&str> = stuck.iter().map(|d| d.name.as_str()).collect();
-            let key = format!("steps.{}.from", stuck[0].name);
-            return Err(source.error(stuck[0].from_line, key, format!("{} form a cycle", names.join(", "))));
+            let names: Vec<&str> = left.iter().map(|(d, _)| d.name.as_str()).collect();
+            let first = left[0].0;
+            let key = format!("steps.{}.from", first.name);
+            return Err(source.error(first.from_line, key, format!("{} form a cycle", names.join(", "))));
         };
+        let (next, _) = left.remove(at);
+        done.insert(&next.name);
         order.push(next);
     }
     Ok(order)

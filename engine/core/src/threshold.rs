@@ -166,7 +166,7 @@ impl Threshold {
 
 /// The rank k of the threshold among n scores: ceil((n+1)(1-a)), or the smallest with P(Beta(n+1-k, k) <= a) >= c. In 1..=n.
 pub(crate) fn rank(n: usize, rate: f64, confidence: Option<f64>) -> usize {
-    let average = (((n + 1) as f64 * (1.0 - rate)) - 1e-9).ceil() as usize;
+    let average = (((n as f64 + 1.0) * (1.0 - rate)) - 1e-9).ceil() as usize;
     let average = average.clamp(1, n);
     let Some(confidence) = confidence else { return average };
     // The probability grows with k: bisection between a rank that is too low and n, which is enough.
@@ -180,7 +180,7 @@ pub(crate) fn rank(n: usize, rate: f64, confidence: Option<f64>) -> usize {
 
 /// The probability that the station's own rate is at most `rate` when the threshold is the k-th smallest of n scores.
 fn below(n: usize, k: usize, rate: f64) -> f64 {
-    checked_beta_reg((n + 1 - k) as f64, k as f64, rate.clamp(0.0, 1.0)).unwrap_or(0.0)
+    checked_beta_reg((n - k) as f64 + 1.0, k as f64, rate.clamp(0.0, 1.0)).unwrap_or(0.0)
 }
 
 /// The rate that the station's own is below with [`BOUND_CONFIDENCE`].

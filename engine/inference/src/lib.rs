@@ -46,6 +46,7 @@ pub use engine::{Engine, RuntimeInfo};
 pub use error::InferenceError;
 pub use options::{Device, MAX_THREADS, Options, Runtime};
 pub use session::{ElementType, NamedArray, Session, TensorInfo};
+pub use wire::check as check_onnx;
 
 use sha2::{Digest, Sha256};
 

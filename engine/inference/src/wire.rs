@@ -54,8 +54,11 @@ impl Message {
     }
 }
 
-/// Refuses a file that is truncated, malformed or without a graph, with the reason.
-pub(crate) fn check(file: &[u8]) -> Result<(), String> {
+/// Refuses an ONNX file that is truncated, malformed or without a graph before a runtime parses it.
+///
+/// # Errors
+/// The reason.
+pub fn check(file: &[u8]) -> Result<(), String> {
     let mut has_graph = false;
     let mut rest = file;
     while !rest.is_empty() {

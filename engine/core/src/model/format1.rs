@@ -89,3 +89,16 @@ impl From<Manifest1> for Manifest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_of_parts_that_nobody_has_is_read_as_it_stands() {
+        let old = Threshold1 { value: 1.0, rate: 0.05, parts: usize::MAX };
+        let threshold = threshold::Threshold::from(old);
+        assert_eq!(threshold.parts, usize::MAX);
+        assert!((0.0..=1.0).contains(&threshold.bound));
+    }
+}

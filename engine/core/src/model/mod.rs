@@ -35,6 +35,9 @@ const MOST_MANIFEST: u64 = 256 << 20;
 /// Largest model file that is read.
 const MOST_FILE: u64 = 16 << 30;
 
+/// Pixels of the largest scans that a model can be for.
+const MOST_PIXELS: usize = 1 << 30;
+
 /// A fitted recipe.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
@@ -235,6 +238,11 @@ impl Model {
             1 => serde_json::from_slice::<format1::Manifest1>(text).map_err(unreadable)?.into(),
             _ => serde_json::from_slice(text).map_err(unreadable)?,
         };
+        for &(rows, columns) in manifest.sensor_sizes.values().chain([&manifest.native]) {
+            if rows.checked_mul(columns).is_none_or(|pixels| pixels > MOST_PIXELS) {
+                return Err(format!("it is for {rows} x {columns} pixels, which no program can inspect"));
+            }
+        }
         let mut model = Self {
             format: version,
             manifest,
@@ -404,6 +412,16 @@ mod tests {
             assert!(Model::from_bytes(&flipped).is_err(), "bit flipped in byte {n}");
         }
         assert!(Model::from_bytes(&[bytes, vec![0]].concat()).unwrap_err().contains("longer"));
+    }
+
+    #[test]
+    fn a_size_that_no_scan_has_is_refused_before_memory_is_taken_for_it() {
+        for native in [(1 << 20, 1 << 20), (usize::MAX, 2)] {
+            let mut model = model();
+            model.manifest.native = native;
+            let error = Model::from_bytes(&model.to_bytes().unwrap()).unwrap_err();
+            assert!(error.contains("no program can inspect"), "{error}");
+        }
     }
 
     #[test]

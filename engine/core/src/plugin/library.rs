@@ -42,7 +42,7 @@ pub(super) fn load(path: &Path) -> Result<Vec<Method>> {
     let path = std::path::absolute(path).map_err(|e| Error::io(path, e))?;
     let fail = |message: String| Error::Plugin { path: path.clone(), message };
     let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
-    check_file(&bytes).map_err(&fail)?;
+    check_library(&bytes).map_err(&fail)?;
     let sha256 = assay_inference::sha256_hex(&bytes);
     drop(bytes);
     // SAFETY: the user put this library into a plugin folder; its initialisers run, as any program's would.
@@ -105,7 +105,10 @@ pub(super) fn load(path: &Path) -> Result<Vec<Method>> {
 
 /// Refuses what the system's loader would crash on (it maps a truncated file and dies when it touches the missing part)
 /// and what is not a plugin, without running any of its code.
-fn check_file(bytes: &[u8]) -> std::result::Result<(), String> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_library(bytes: &[u8]) -> std::result::Result<(), String> {
     let not_a_library = |e: object::Error| format!("it is not a complete dynamic library ({e})");
     let file = object::File::parse(bytes).map_err(not_a_library)?;
     if file.kind() != object::ObjectKind::Dynamic {

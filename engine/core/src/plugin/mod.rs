@@ -11,5 +11,5 @@ mod services;
 pub use descriptor::{MethodInfo, ParamInfo, ParamKind, ParamValue, PortInfo};
 pub use discovery::{Registry, SearchPath};
 pub use instance::{Bound, Failure, FitPass, Instance};
-pub use library::{Library, Method};
+pub use library::{Library, Method, check_library};
 pub use services::{Services, Watch};

@@ -193,8 +193,16 @@ impl Recipe {
     /// Parses a recipe that stands alone, as one in a model does: it names no calibration file. `file` names it in messages.
     ///
     /// # Errors
-    /// [`Error::Recipe`] with file, line and key.
+    /// [`Error::Recipe`] with file, line and key; [`Error::Request`] for a text of more than 4 MiB.
     pub fn parse(file: &str, text: &str) -> Result<Self> {
+        // What a model holds is longer than what was written: every default stands in it.
+        const LIMIT: usize = 4 << 20;
+        if text.len() > LIMIT {
+            return Err(Error::Request(format!(
+                "{file} has {} bytes; a recipe has at most {LIMIT}",
+                text.len()
+            )));
+        }
         parse::recipe(file, text, &|file, _| {
             let cause =
                 format!("`{file}` is read beside a recipe's file only; here the camera's numbers must stand");

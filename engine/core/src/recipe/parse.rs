@@ -9,6 +9,9 @@ use assay_data::prepare::Background as Plane;
 use assay_data::{Camera, DataError, Lens, Limits, Pose, Sensor, SensorKind};
 use std::collections::HashSet;
 
+/// Sensors of a recipe, and its steps, at most: far more than a station has, and few enough that their graph stays quick.
+const MOST: usize = 256;
+
 /// Reads the camera of a calibration file that a recipe names.
 type ReadCamera<'a> = &'a dyn Fn(&str, &Limits) -> std::result::Result<Camera, DataError>;
 
@@ -104,7 +107,15 @@ fn sensors(
     if sensors.is_empty() {
         return Err(source.error(1, "sensors", "names no sensor"));
     }
+    at_most(source, "sensors", sensors.len())?;
     Ok(sensors)
+}
+
+fn at_most(source: Source<'_>, key: &str, n: usize) -> Result<()> {
+    if n <= MOST {
+        return Ok(());
+    }
+    Err(source.error(1, key, format!("{n} are more than a recipe can have, which is {MOST}")))
 }
 
 /// A sensor's camera: from a file, or as its numbers say.
@@ -228,6 +239,7 @@ fn steps(source: Source<'_>, top: &mut Reader<'_>, sensors: &[Sensor]) -> Result
     if steps.is_empty() {
         return Err(source.error(1, "steps", "names no step"));
     }
+    at_most(source, "steps", steps.len())?;
     Ok(steps)
 }
 

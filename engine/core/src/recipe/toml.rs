@@ -52,11 +52,21 @@ pub struct Source<'a> {
     pub text: &'a str,
 }
 
-impl Source<'_> {
-    fn line(&self, at: usize) -> usize {
-        1 + self.text.as_bytes().iter().take(at).filter(|&&b| b == b'\n').count()
+/// Where the lines of a text end.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        Self(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at).collect())
     }
 
+    /// The line of a byte, from 1.
+    fn line(&self, at: usize) -> usize {
+        1 + self.0.partition_point(|&end| end < at)
+    }
+}
+
+impl Source<'_> {
     /// An error at a line of this file.
     pub fn error(&self, line: usize, key: impl Into<String>, message: impl Into<String>) -> Error {
         Error::Recipe { file: self.file.into(), line, key: key.into(), message: message.into() }
@@ -64,26 +74,27 @@ impl Source<'_> {
 
     /// Parses the whole file.
     pub fn parse(&self) -> Result<Node> {
+        let lines = Lines::of(self.text);
         let table = DeTable::parse(self.text).map_err(|e| {
-            let line = self.line(e.span().map_or(0, |s| s.start));
+            let line = lines.line(e.span().map_or(0, |s| s.start));
             self.error(line, "not TOML", e.message().to_owned())
         })?;
-        Ok(Node { line: 1, value: self.table(table.get_ref())? })
+        Ok(Node { line: 1, value: self.table(table.get_ref(), &lines)? })
     }
 
-    fn table(&self, table: &DeTable<'_>) -> Result<Value> {
+    fn table(&self, table: &DeTable<'_>, lines: &Lines) -> Result<Value> {
         let entries = table.iter().map(|(key, value)| {
             let node = Node {
-                line: self.line(key.span().start),
-                value: self.value(value.get_ref(), value.span().start)?,
+                line: lines.line(key.span().start),
+                value: self.value(value.get_ref(), value.span().start, lines)?,
             };
             Ok((key.get_ref().to_string(), node))
         });
         entries.collect::<Result<_>>().map(Value::Table)
     }
 
-    fn value(&self, value: &DeValue<'_>, at: usize) -> Result<Value> {
-        let bad = |what: &str| self.error(self.line(at), what, "is not a value that a recipe can hold");
+    fn value(&self, value: &DeValue<'_>, at: usize, lines: &Lines) -> Result<Value> {
+        let bad = |what: &str| self.error(lines.line(at), what, "is not a value that a recipe can hold");
         Ok(match value {
             DeValue::String(s) => Value::String(s.to_string()),
             DeValue::Integer(i) => {
@@ -97,13 +108,13 @@ impl Source<'_> {
                     .iter()
                     .map(|v| {
                         Ok(Node {
-                            line: self.line(v.span().start),
-                            value: self.value(v.get_ref(), v.span().start)?,
+                            line: lines.line(v.span().start),
+                            value: self.value(v.get_ref(), v.span().start, lines)?,
                         })
                     })
                     .collect::<Result<_>>()?,
             ),
-            DeValue::Table(t) => self.table(t)?,
+            DeValue::Table(t) => self.table(t, lines)?,
         })
     }
 }

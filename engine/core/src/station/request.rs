@@ -118,7 +118,12 @@ fn scan_of_object(object: &Map<String, Value>, sensors: &[Sensor]) -> Result<Sca
             id.clone()
         }
         Some(other) => return Err(refuse(format!("`id` must be a string, not {other}"))),
-        None => given.keys().next().map_or_else(String::new, |first| id_from_file(first, &files, sensors)),
+        None => {
+            let first = given.keys().next().map_or("", String::as_str);
+            let id = id_from_file(first, &files, sensors);
+            check_id(&id).map_err(|e| refuse(format!("`files.{first}`, which the id follows from: {e}")))?;
+            id
+        }
     };
     Ok(ScanFiles { id, files, defect: None, mask: None })
 }
@@ -202,6 +207,7 @@ mod tests {
             (r#"{"files": {"colour": "a", "height": 1}}"#, None, "`files.height` must be a path"),
             (r#"{"id": 7, "files": {"colour": "a", "height": "b"}}"#, None, "must be a string, not 7"),
             (r#"{"id": "../7", "files": {"colour": "a", "height": "b"}}"#, None, "leads out of a folder"),
+            (r#"{"files": {"colour": "/", "height": "b"}}"#, None, "is empty"),
             (r#"{"id": "a\nb", "files": {"colour": "a", "height": "b"}}"#, None, "control character"),
             ("absent/rgb/7.png", Some("7"), "absent/rgb/7.png"),
             (".", None, "is a folder"),

@@ -218,6 +218,9 @@ impl Network {
                 format!("the network has no output `{missing}`{hint} It has {}", all.join(", ")),
             ));
         }
+        if let Some((_, twice)) = wanted.iter().enumerate().find(|(i, tap)| wanted[..*i].contains(tap)) {
+            return Err(fail("taps", format!("`{twice}` is named twice")));
+        }
         let taps = if wanted.is_empty() {
             let grid = |t: &&assay_inference::TensorInfo| t.shape.len() == 4;
             session.outputs().iter().filter(grid).map(|t| t.name.clone()).collect()

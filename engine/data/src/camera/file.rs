@@ -136,6 +136,9 @@ mod tests {
         let message = |text: &str| parse(text).unwrap_err().to_string();
         assert!(message(&HALCON.replace("division", "polynomial")).contains("`area_scan_polynomial`"));
         assert!(message(&HALCON.replace("4e-6", "0")).contains("must be"));
+        for side in ["0", "18446744073709551615"] {
+            assert!(message(&HALCON.replace("400", side)).contains("a side"), "{side}");
+        }
         assert!(message(r#"{"fx": 1}"#).contains("intrinsic_matrix"));
         assert!(message(&HALCON.replace("\"focus\"", "\"f\"")).contains("focus"));
         assert!(message("{").contains("camera.json"));

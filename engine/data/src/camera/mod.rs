@@ -39,6 +39,9 @@ pub struct Camera {
     pub size: Option<(usize, usize)>,
 }
 
+/// Pixels of the longest side of a picture.
+const LONGEST_SIDE: usize = 1 << 24;
+
 /// Iterations and exactness (normalised coordinates) of inverting a lens model without a closed form.
 const ITERATIONS: usize = 50;
 const EXACT: f64 = 1e-9;
@@ -61,6 +64,13 @@ impl Camera {
         }
         if self.fx <= 0.0 || self.fy <= 0.0 {
             return bad(format!("fx = {} and fy = {} must be greater than 0", self.fx, self.fy));
+        }
+        if let Some((rows, cols)) = self.size
+            && [rows, cols].iter().any(|side| !(1..=LONGEST_SIDE).contains(side))
+        {
+            return bad(format!(
+                "its pictures have {rows} x {cols} pixels; 1 to {LONGEST_SIDE} a side can be"
+            ));
         }
         Ok(())
     }
