@@ -197,8 +197,8 @@ fn keep_one_view(sensors: &mut Vec<Finding>, left_out: &mut Vec<LeftOut>) {
             };
             let (own, others) = (text(&sensors[k].sizes), text(&best));
             let why = format!(
-                "its files are {own}, those of the other sensors {others} (rows x columns), which is another view; with the cameras of \
-                 both (`camera`, `pose`) it can be related"
+                "its files are {own}, those of the other sensors {others} (rows x columns), which is another view; \
+                 with the cameras of both (`camera`, `pose`) it can be related"
             );
             left_out.push((sensors.remove(k), why));
         }

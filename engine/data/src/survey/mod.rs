@@ -138,7 +138,7 @@ fn unreadable(folder: &Path, others: &[String]) -> DataError {
     }
     let kinds: Vec<String> = kinds.iter().take(6).map(|(kind, n)| format!("{n} {kind}")).collect();
     let cause = format!(
-        "it holds no PNG or JPEG picture, no TIFF and no PLY cloud, but {}; convert the scans to one of those",
+        "it holds no picture (PNG, JPEG, BMP, TIFF), no NPY array and no cloud (PLY, PCD), but {}; convert the scans to one of those",
         kinds.join(", ")
     );
     refuse(folder, cause)

@@ -13,8 +13,8 @@ const MOST_SENSORS: usize = 12;
 const MOST_RUNS: usize = 7;
 
 const PICTURES: [&str; 4] = ["png", "jpg", "jpeg", "bmp"];
-const RASTERS: [&str; 2] = ["tif", "tiff"];
-const CLOUDS: [&str; 1] = ["ply"];
+const RASTERS: [&str; 3] = ["tif", "tiff", "npy"];
+const CLOUDS: [&str; 2] = ["ply", "pcd"];
 
 /// The files of one sensor.
 #[derive(Debug, PartialEq)]
@@ -166,7 +166,7 @@ fn by_file_name(files: &[String]) -> Vec<Group<'_>> {
         let all: Vec<usize> = extensions.values().flatten().copied().collect();
         let distinct: HashSet<&str> = all.iter().map(|&i| stem(i)).collect();
         // `.*` stands for whichever extension a scan's picture or raster has.
-        let mixed = extensions.len() > 1 && distinct.len() == all.len() && class != CLOUDS[0];
+        let mixed = extensions.len() > 1 && distinct.len() == all.len() && !CLOUDS.contains(&class);
         let sets = if mixed { vec![("*", all)] } else { extensions.into_iter().collect() };
         for (extension, members) in sets {
             let stems: Vec<(&str, usize)> = members.iter().map(|&i| (stem(i), i)).collect();
