@@ -133,8 +133,8 @@ fn init_says_what_to_do_where_there_is_nothing_to_take() {
         stderr(&output)
     };
     assert!(refused(folder.path()).contains("is empty"));
-    fs::write(folder.path().join("1.pcd"), "").unwrap();
-    assert!(refused(folder.path()).contains("1 .pcd"));
+    fs::write(folder.path().join("1.las"), "").unwrap();
+    assert!(refused(folder.path()).contains("1 .las"));
     assert!(refused(&folder.path().join("absent")).contains("no folder"));
     let sets = Category::small();
     assert!(refused(sets.scans().parent().unwrap()).contains("name one of them: part"));

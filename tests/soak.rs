@@ -65,7 +65,7 @@ impl Record {
 
     /// Looks at the process after the scan `done` where it is time to.
     fn sample(&mut self, done: usize, process: u32) {
-        if done == 10 || done % self.warm.max(10) == 0 {
+        if done == 10 || done.is_multiple_of(self.warm.max(10)) {
             self.samples.push((done, Held::by(process)));
         }
     }

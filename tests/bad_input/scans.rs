@@ -78,7 +78,7 @@ fn with_bad_scans(tiny: &Tiny) -> (tempfile::TempDir, Vec<(String, &'static str)
         (4, "00004.png: not a"),
         (5, "00005.png: 3600000000 pixels, the limit is"),
         (6, "00006.tiff"),
-        (7, "sensor `height` measured no point"),
+        (7, "sensor `height` measured nothing"),
         (8, "00008.tiff is 40 x 64"),
         (9, "`00009` has no `height` file (xyz/00009.tiff is missing)"),
         (10, "`00010` has no `colour` file"),
@@ -245,7 +245,7 @@ fn a_file_without_permission_is_named_with_the_systems_reason() {
     let folder = tiny.links(2);
     let locked = folder.path().join("rgb/00001.png");
     replace(&locked, &fs::read(folder.path().join("rgb/00000.png")).unwrap());
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o0)).unwrap();
     if fs::read(&locked).is_ok() {
         eprintln!("skipped: this user may read every file");
         return;

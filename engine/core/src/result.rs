@@ -22,7 +22,7 @@ pub struct ResultLine {
     pub error: Option<String>,
     /// Sensors that measured nothing and may be missing: steps that need them were left out, and the thresholds are those of
     /// scans without them. Absent where there are none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
     /// The number that the verdict follows from; absent for an invalid scan.
     #[serde(skip_serializing_if = "Option::is_none")]

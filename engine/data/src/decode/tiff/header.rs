@@ -65,10 +65,16 @@ impl<'a> Image<'a> {
             return Err(DataError::unsupported(file.path, cause));
         }
         if reversed {
-            return Err(DataError::unsupported(file.path, "the TIFF's bits are in reversed order (FillOrder 2)"));
+            return Err(DataError::unsupported(
+                file.path,
+                "the TIFF's bits are in reversed order (FillOrder 2)",
+            ));
         }
         if compression == OLD_JPEG {
-            return Err(DataError::unsupported(file.path, "the TIFF has old-style JPEG compression; store it again"));
+            return Err(DataError::unsupported(
+                file.path,
+                "the TIFF has old-style JPEG compression; store it again",
+            ));
         }
         if photometric == YCBCR && compression != JPEG {
             let subsampling =
