@@ -113,6 +113,16 @@ fn every_sample_is_read_whole_and_refused_at_any_other_length() {
 }
 
 #[test]
+fn a_tag_that_claims_more_values_than_the_file_has_bytes_is_refused() {
+    let mut bytes = samples().into_iter().find(|bytes| bytes.starts_with(b"II*\0")).unwrap();
+    let directory = u32::from_le_bytes(*bytes[4..].first_chunk().unwrap()) as usize;
+    bytes[directory + 6..directory + 10].copy_from_slice(&5_000_000u32.to_le_bytes());
+    let file = Encoded::new(Path::new("a.tiff"), &bytes[..]);
+    let error = look(&file, &Limits::default()).unwrap_err();
+    assert!(error.to_string().contains("claims more values"), "{error}");
+}
+
+#[test]
 fn real_scans_cut_anywhere_are_refused() {
     let Some(category) = shared_scans::cable_gland() else { return };
     for name in ["train/good/rgb/000.png", "train/good/xyz/000.tiff", "test/bent/gt/000.png"] {

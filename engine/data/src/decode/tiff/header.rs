@@ -41,6 +41,11 @@ impl<'a> Image<'a> {
     /// Reads the header and compares it with the limits and with the file's length.
     pub(super) fn open(file: &'a Encoded, limits: &Limits) -> Result<Self, DataError> {
         let failed = failed(file);
+        // The decoder takes memory for the values of an entry before it looks for them.
+        if let Some(tag) = Directory::first(&file.bytes).and_then(|d| d.overflowing()) {
+            let cause = format!("its tag {tag} claims more values than the file has bytes");
+            return Err(DataError::malformed(file.path, cause));
+        }
         let bytes = Cow::Borrowed(&file.bytes[..]);
         let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(&failed)?;
         let (columns, rows) = decoder.dimensions().map_err(&failed)?;
@@ -100,7 +105,7 @@ impl<'a> Image<'a> {
             }
         }
         if !changes.is_empty() {
-            let bytes = changed(&file.bytes, &changes).ok_or_else(|| {
+            let bytes = Directory::first(&file.bytes).and_then(|d| d.changed(&changes)).ok_or_else(|| {
                 DataError::unsupported(
                     file.path,
                     "its size or its colours are stored in an unusual way; store it again",
@@ -184,31 +189,67 @@ impl<'a> Image<'a> {
     }
 }
 
-/// The file with other numbers in its first directory.
-fn changed(bytes: &[u8], changes: &[(Tag, u32)]) -> Option<Vec<u8>> {
-    let mut out = bytes.to_vec();
-    let big_endian = bytes.first()? == &b'M';
-    let number = |at: usize, size: usize| {
-        let bytes = bytes.get(at..at.checked_add(size)?)?;
-        let value = |value: u64, &byte: &u8| value << 8 | u64::from(byte);
-        Some(if big_endian { bytes.iter().fold(0, value) } else { bytes.iter().rev().fold(0, value) })
-    };
-    let large = number(2, 2)? == 43;
-    // Bytes of an offset, of the count of entries, of an entry, and of what comes before an entry's value.
-    let (offset, count, entry, before) = if large { (8, 8, 20, 12) } else { (4, 2, 12, 8) };
-    let start = usize::try_from(number(offset, offset)?).ok()?.checked_add(count)?;
-    let entries = usize::try_from(number(start - count, count)?).ok()?.min(bytes.len() / entry);
-    for (tag, value) in changes {
-        let at =
-            (0..entries).map(|k| start + k * entry).find(|&at| number(at, 2) == Some(tag.to_u16().into()))?;
-        let size = match number(at + 2, 2)? {
-            3 if *value <= u32::from(u16::MAX) => 2,
-            4 => 4,
-            _ => return None,
-        };
-        let value = if big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
-        let value = if big_endian { &value[4 - size..] } else { &value[..size] };
-        out.get_mut(at + before..at + before + size)?.copy_from_slice(value);
+/// Where the numbers of the first directory stand.
+struct Directory<'a> {
+    bytes: &'a [u8],
+    big_endian: bool,
+    /// Of the first entry.
+    start: usize,
+    entries: usize,
+    /// Bytes an entry.
+    entry: usize,
+    /// Bytes of a count, or of an offset.
+    wide: usize,
+}
+
+impl<'a> Directory<'a> {
+    fn first(bytes: &'a [u8]) -> Option<Self> {
+        let big_endian = bytes.first()? == &b'M';
+        let large = number(bytes, big_endian, 2, 2)? == 43;
+        // Bytes of an offset, of the count of entries, of an entry.
+        let (offset, count, entry) = if large { (8, 8, 20) } else { (4, 2, 12) };
+        let at = usize::try_from(number(bytes, big_endian, offset, offset)?).ok()?;
+        let entries = usize::try_from(number(bytes, big_endian, at, count)?).ok()?.min(bytes.len() / entry);
+        Some(Self { bytes, big_endian, start: at + count, entries, entry, wide: offset })
     }
-    Some(out)
+
+    fn number(&self, at: usize, size: usize) -> Option<u64> {
+        number(self.bytes, self.big_endian, at, size)
+    }
+
+    /// Where each entry begins.
+    fn entries(&self) -> impl Iterator<Item = usize> {
+        let (start, entry) = (self.start, self.entry);
+        (0..self.entries).map(move |k| start + k * entry)
+    }
+
+    /// The first entry that claims more values than the file has bytes, by its tag.
+    fn overflowing(&self) -> Option<u64> {
+        let claims = |at: usize| self.number(at + 4, self.wide).is_some_and(|n| n > self.bytes.len() as u64);
+        self.entries().find(|&at| claims(at)).and_then(|at| self.number(at, 2))
+    }
+
+    /// The file with other numbers in this directory.
+    fn changed(&self, changes: &[(Tag, u32)]) -> Option<Vec<u8>> {
+        let mut out = self.bytes.to_vec();
+        for (tag, value) in changes {
+            let at = self.entries().find(|&at| self.number(at, 2) == Some(tag.to_u16().into()))?;
+            let size = match self.number(at + 2, 2)? {
+                3 if *value <= u32::from(u16::MAX) => 2,
+                4 => 4,
+                _ => return None,
+            };
+            let value = if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
+            let value = if self.big_endian { &value[4 - size..] } else { &value[..size] };
+            let at = at + 4 + self.wide;
+            out.get_mut(at..at + size)?.copy_from_slice(value);
+        }
+        Some(out)
+    }
+}
+
+fn number(bytes: &[u8], big_endian: bool, at: usize, size: usize) -> Option<u64> {
+    let bytes = bytes.get(at..at.checked_add(size)?)?;
+    let value = |value: u64, &byte: &u8| value << 8 | u64::from(byte);
+    Some(if big_endian { bytes.iter().fold(0, value) } else { bytes.iter().rev().fold(0, value) })
 }
