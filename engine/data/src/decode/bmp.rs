@@ -29,7 +29,25 @@ fn opened<'a>(file: &'a Encoded, limits: &Limits) -> Result<BmpDecoder<Cursor<&'
     let (columns, rows) = decoder.dimensions();
     limits.check_size(file.path, columns, rows)?;
     limits.check_expansion(file.path, u64::from(columns) * u64::from(rows) / 8, file.bytes.len())?;
+    if overlaps(&file.bytes) == Some(true) {
+        return Err(DataError::malformed(
+            file.path,
+            "its header says that the pixels begin inside the palette",
+        ));
+    }
     Ok(decoder)
+}
+
+/// Whether the pixels would begin before the palette ends; `None` where the header has no room for a palette's length.
+fn overlaps(bytes: &[u8]) -> Option<bool> {
+    let number = |at: usize| Some(u64::from(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?)));
+    let (pixels, header, colours) = (number(10)?, number(14)?, number(46)?);
+    let bits = u32::from(u16::from_le_bytes(*bytes.get(28..)?.first_chunk()?));
+    if header < 40 || !(1..=8).contains(&bits) {
+        return None;
+    }
+    let colours = if colours == 0 { 1 << bits } else { colours.min(1 << bits) };
+    Some(pixels < 14 + header + 4 * colours)
 }
 
 /// Grey cameras write one byte a pixel with a palette of greys.

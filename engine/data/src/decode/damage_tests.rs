@@ -123,6 +123,15 @@ fn a_tag_that_claims_more_values_than_the_file_has_bytes_is_refused() {
 }
 
 #[test]
+fn pixels_that_begin_inside_the_palette_are_refused() {
+    let mut bytes = samples().into_iter().rfind(|bytes| bytes.starts_with(b"BM")).unwrap();
+    bytes[10..14].copy_from_slice(&54u32.to_le_bytes());
+    let file = Encoded::new(Path::new("grey.bmp"), &bytes[..]);
+    let error = image(&file, &Limits::default()).unwrap_err();
+    assert!(error.to_string().contains("inside the palette"), "{error}");
+}
+
+#[test]
 fn real_scans_cut_anywhere_are_refused() {
     let Some(category) = shared_scans::cable_gland() else { return };
     for name in ["train/good/rgb/000.png", "train/good/xyz/000.tiff", "test/bent/gt/000.png"] {
