@@ -17,6 +17,8 @@ pub(super) fn decode(file: &Encoded, limits: &Limits) -> Result<DynamicImage, Da
         return Err(DataError::malformed(file.path, "the JPEG ends before its end marker"));
     }
     let mut decoder = opened(file, limits)?;
+    // As a look at the header finds it: data behind the first scan may hold another Exif block.
+    let turned = orientation::of_exif(decoder.exif().map(Vec::as_slice));
     let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
     let wanted = if grey { ColorSpace::Luma } else { ColorSpace::RGB };
     decoder.set_options(decoder.options().jpeg_set_out_colorspace(wanted));
@@ -30,7 +32,7 @@ pub(super) fn decode(file: &Encoded, limits: &Limits) -> Result<DynamicImage, Da
     };
     let mut picture = picture
         .ok_or_else(|| DataError::malformed(file.path, "its pixels are fewer than its header promises"))?;
-    picture.apply_orientation(orientation::of_exif(decoder.exif().map(Vec::as_slice)));
+    picture.apply_orientation(turned);
     Ok(picture)
 }
 
@@ -74,14 +76,23 @@ pub(super) fn is_complete(bytes: &[u8]) -> bool {
     matches!((last([0xFF, 0xDA]), last([0xFF, 0xD9])), (Some(scan), Some(end)) if scan < end)
 }
 
+/// How many frames a stream may hold: markers that start one, but for the tables and the reserved marker among them.
+pub(super) fn frames(bytes: &[u8]) -> usize {
+    let starts = |pair: &&[u8]| pair[0] == 0xFF && starts_frame(pair[1]);
+    bytes.windows(2).filter(starts).count()
+}
+
+fn starts_frame(marker: u8) -> bool {
+    matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC)
+}
+
 /// `(columns, rows, samples a pixel)` of the frame that a stream holds.
 pub(super) fn frame(bytes: &[u8]) -> Option<(u32, u32, u8)> {
     let mut rest = bytes.get(2..)?;
     loop {
         let marker = *rest.get(1).filter(|_| rest[0] == 0xFF)?;
         let length = u16::from_be_bytes([*rest.get(2)?, *rest.get(3)?]);
-        // Start of frame, but for the tables and the reserved marker among them.
-        if matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC) {
+        if starts_frame(marker) {
             let [_, h1, h0, w1, w0, samples] = *rest.get(4..10)? else { return None };
             return Some((u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes([h1, h0]).into(), samples));
         }

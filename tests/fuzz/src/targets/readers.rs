@@ -104,12 +104,12 @@ fn file(input: &[u8]) -> Encoded<'_> {
 /// What was read must be what a look at the header promises, and within the limits.
 fn agrees(input: &[u8], read: (usize, usize)) {
     assert!((1..=LIMITS.max_pixels).contains(&((read.0 * read.1) as u64)), "{read:?}");
-    match decode::look(&file(input), &LIMITS) {
-        Ok(Look::Picture { size, .. } | Look::Raster { size, .. } | Look::Cloud { size: Some(size), .. }) => {
-            assert_eq!(size, read)
-        }
-        other => panic!("read as {read:?}, but a look says {other:?}"),
-    }
+    let size = match decode::look(&file(input), &LIMITS).unwrap() {
+        Look::Picture { size, .. } | Look::Raster { size, .. } | Look::Cloud { size: Some(size), .. } => size,
+        // Three numbers a row may be points, or a narrow depth image.
+        Look::Cloud { points, size: None } => (points as usize, 3),
+    };
+    assert_eq!(size, read);
 }
 
 fn told(error: &DataError) {

@@ -27,8 +27,6 @@ const BOUNDLESS: [u16; 2] = [4, 50000];
 
 /// Samples a pixel that are read at most.
 const MOST_CHANNELS: usize = 16;
-/// Bytes that a tile may have at most, beyond which it must not be larger than the image.
-const LARGEST_TILE: u64 = 64 << 20;
 
 pub(super) fn failed(file: &Encoded) -> impl Fn(TiffError) -> DataError {
     move |error| match error {
@@ -41,9 +39,11 @@ impl<'a> Image<'a> {
     /// Reads the header and compares it with the limits and with the file's length.
     pub(super) fn open(file: &'a Encoded, limits: &Limits) -> Result<Self, DataError> {
         let failed = failed(file);
-        // The decoder takes memory for the values of an entry before it looks for them.
-        if let Some(tag) = Directory::first(&file.bytes).and_then(|d| d.overflowing()) {
-            let cause = format!("its tag {tag} claims more values than the file has bytes");
+        // The decoder takes memory for the values of an entry before it looks for them, and loses its place in a
+        // BigTIFF behind an entry of a type that it does not know.
+        if let Some(tag) = Directory::first(&file.bytes).and_then(|d| d.unreadable()) {
+            let cause =
+                format!("its tag {tag} claims more values than the file has bytes, or ones of no known type");
             return Err(DataError::malformed(file.path, cause));
         }
         let bytes = Cow::Borrowed(&file.bytes[..]);
@@ -115,9 +115,10 @@ impl<'a> Image<'a> {
         }
         let (rows, columns) = (rows as usize, columns as usize);
         let mut tiff_limits = tiff::decoder::Limits::default();
-        // A strip is no larger than the image, a tile no larger than this.
-        tiff_limits.decoding_buffer_size =
-            (rows * columns * channels * size_of::<f64>()).max(LARGEST_TILE as usize);
+        // A strip is no larger than the image; a tile may be.
+        let (width, height) = decoder.chunk_dimensions();
+        let pixels = (rows * columns).max((width as usize).saturating_mul(height as usize));
+        tiff_limits.decoding_buffer_size = pixels.saturating_mul(channels * size_of::<f64>());
         tiff_limits.intermediate_buffer_size = file.bytes.len();
         tiff_limits.ifd_value_size = file.bytes.len();
         let decoder = decoder.with_limits(tiff_limits);
@@ -149,12 +150,15 @@ impl<'a> Image<'a> {
         if !BOUNDLESS.contains(&self.compression) {
             limits.check_expansion(file.path, stored, file.bytes.len())?;
         }
-        let (width, height) = self.decoder.chunk_dimensions();
-        let pixels = u64::from(width) * u64::from(height);
-        let tile = pixels.saturating_mul(self.channels as u64 * u64::from(self.bits).div_ceil(8));
-        let tiled = self.decoder.get_chunk_type() == ChunkType::Tile;
-        if tiled && tile > LARGEST_TILE && tile > stored {
-            return Err(DataError::malformed(file.path, format!("its tiles have {width} x {height} pixels")));
+        if self.decoder.get_chunk_type() == ChunkType::Tile {
+            // A tile may be larger than its image, and is decoded whole.
+            let (width, height) = self.decoder.chunk_dimensions();
+            limits.check_size(file.path, width, height)?;
+            let samples =
+                u64::from(width) * u64::from(height) * if self.planar { 1 } else { self.channels as u64 };
+            if !BOUNDLESS.contains(&self.compression) {
+                limits.check_expansion(file.path, samples * u64::from(self.bits) / 8, file.bytes.len())?;
+            }
         }
         if self.compression == JPEG { self.check_jpeg(file) } else { Ok(()) }
     }
@@ -174,13 +178,19 @@ impl<'a> Image<'a> {
             let cause = format!("the TIFF has {samples} samples a pixel in JPEG; 1, 3 or 4 are read");
             return Err(DataError::unsupported(file.path, cause));
         }
+        // The decoder takes the size from wherever it finds one, be it in the tables that all strips share.
+        let tables = self.decoder.find_tag(Tag::JPEGTables).map_err(&failed)?;
+        let tables = tables.map(tiff::decoder::ifd::Value::into_u8_vec).transpose().map_err(&failed)?;
+        if jpeg::frames(&tables.unwrap_or_default()) > 0 {
+            return Err(DataError::malformed(file.path, "the tables of its JPEG strips hold an image"));
+        }
         for (offset, length) in offsets.map_err(&failed)?.into_iter().zip(lengths.map_err(&failed)?) {
             let end = offset.checked_add(length).map_or(usize::MAX, |end| end as usize);
             let chunk = file.bytes.get(offset as usize..end).unwrap_or_default();
             let fits = jpeg::frame(chunk).is_some_and(|(columns, rows, channels)| {
                 columns == width && rows <= height && usize::from(channels) == samples
             });
-            if !fits || !jpeg::is_complete(chunk) {
+            if !fits || jpeg::frames(chunk) != 1 || !jpeg::is_complete(chunk) {
                 let cause = "a JPEG strip or tile is cut short or has another size than the header says";
                 return Err(DataError::malformed(file.path, cause));
             }
@@ -223,10 +233,13 @@ impl<'a> Directory<'a> {
         (0..self.entries).map(move |k| start + k * entry)
     }
 
-    /// The first entry that claims more values than the file has bytes, by its tag.
-    fn overflowing(&self) -> Option<u64> {
+    /// The tag of the first entry that claims more values than the file has bytes or, in a BigTIFF, ones of no known type.
+    fn unreadable(&self) -> Option<u64> {
         let claims = |at: usize| self.number(at + 4, self.wide).is_some_and(|n| n > self.bytes.len() as u64);
-        self.entries().find(|&at| claims(at)).and_then(|at| self.number(at, 2))
+        let known = |at: usize| {
+            self.wide == 4 || self.number(at + 2, 2).is_none_or(|kind| matches!(kind, 1..=13 | 16..=18))
+        };
+        self.entries().find(|&at| claims(at) || !known(at)).and_then(|at| self.number(at, 2))
     }
 
     /// The file with other numbers in this directory.
