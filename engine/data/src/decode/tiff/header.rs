@@ -5,6 +5,7 @@ use std::io::Cursor;
 
 use image::metadata::Orientation;
 use tiff::TiffError;
+use tiff::decoder::ifd::Value;
 use tiff::decoder::{ChunkType, Decoder};
 use tiff::tags::{SampleFormat, Tag};
 
@@ -115,10 +116,11 @@ impl<'a> Image<'a> {
         }
         let (rows, columns) = (rows as usize, columns as usize);
         let mut tiff_limits = tiff::decoder::Limits::default();
-        // A strip is no larger than the image; a tile may be.
+        // A strip is no larger than the image; a tile may be, and a palette of a small one.
         let (width, height) = decoder.chunk_dimensions();
         let pixels = (rows * columns).max((width as usize).saturating_mul(height as usize));
-        tiff_limits.decoding_buffer_size = pixels.saturating_mul(channels * size_of::<f64>());
+        let values = file.bytes.len().saturating_mul(size_of::<Value>());
+        tiff_limits.decoding_buffer_size = pixels.saturating_mul(channels * size_of::<f64>()).max(values);
         tiff_limits.intermediate_buffer_size = file.bytes.len();
         tiff_limits.ifd_value_size = file.bytes.len();
         let decoder = decoder.with_limits(tiff_limits);
@@ -180,7 +182,7 @@ impl<'a> Image<'a> {
         }
         // The decoder takes the size from wherever it finds one, be it in the tables that all strips share.
         let tables = self.decoder.find_tag(Tag::JPEGTables).map_err(&failed)?;
-        let tables = tables.map(tiff::decoder::ifd::Value::into_u8_vec).transpose().map_err(&failed)?;
+        let tables = tables.map(Value::into_u8_vec).transpose().map_err(&failed)?;
         if jpeg::frames(&tables.unwrap_or_default()) > 0 {
             return Err(DataError::malformed(file.path, "the tables of its JPEG strips hold an image"));
         }
