@@ -122,6 +122,28 @@ fn a_tag_that_claims_more_values_than_the_file_has_bytes_is_refused() {
     assert!(error.to_string().contains("claims more values"), "{error}");
 }
 
+/// The frame header of a colour JPEG, its own or that of a TIFF's strip, with colour sampled finer than brightness.
+fn with_finer_colour(mut bytes: Vec<u8>) -> Vec<u8> {
+    let frame = bytes.windows(2).position(|pair| matches!(pair, [0xFF, 0xC0 | 0xC2])).unwrap();
+    assert_eq!(bytes[frame + 9], 3, "components");
+    bytes[frame + 11] = 0x11;
+    bytes[frame + 14] = 0x11;
+    bytes[frame + 17] = 0x22;
+    bytes
+}
+
+#[test]
+fn a_jpeg_whose_colour_is_finer_than_its_brightness_is_refused() {
+    let files = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/files"));
+    for name in ["turned.jpg", "progressive.jpg", "jpeg.tiff"] {
+        let bytes = fs::read(files.join(name)).unwrap();
+        image(&Encoded::new(Path::new(name), &bytes[..]), &Limits::default()).unwrap();
+        let bytes = with_finer_colour(bytes);
+        let error = image(&Encoded::new(Path::new(name), &bytes[..]), &Limits::default()).unwrap_err();
+        assert!(error.to_string().contains("coarser than another"), "{error}");
+    }
+}
+
 #[test]
 fn pixels_that_begin_inside_the_palette_are_refused() {
     let mut bytes = samples().into_iter().rfind(|bytes| bytes.starts_with(b"BM")).unwrap();

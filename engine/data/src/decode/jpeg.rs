@@ -57,7 +57,11 @@ fn opened<'a>(file: &'a Encoded, limits: &Limits) -> Result<JpegDecoder<ZCursor<
     let (columns, rows) = decoder.dimensions().unwrap_or_default();
     limits.check_size(file.path, columns as u32, rows as u32)?;
     limits.check_expansion(file.path, columns as u64 * rows as u64, file.bytes.len())?;
-    Ok(decoder)
+    match Frame::find(&file.bytes) {
+        None => Err(DataError::malformed(file.path, "the JPEG has no frame header where its markers lead")),
+        Some(frame) if !frame.first_is_finest() => Err(DataError::unsupported(file.path, COARSE_FIRST)),
+        Some(_) => Ok(decoder),
+    }
 }
 
 fn failed(file: &Encoded, error: &DecodeErrors) -> DataError {
@@ -86,16 +90,52 @@ fn starts_frame(marker: u8) -> bool {
     matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC)
 }
 
-/// `(columns, rows, samples a pixel)` of the frame that a stream holds.
-pub(super) fn frame(bytes: &[u8]) -> Option<(u32, u32, u8)> {
-    let mut rest = bytes.get(2..)?;
-    loop {
-        let marker = *rest.get(1).filter(|_| rest[0] == 0xFF)?;
-        let length = u16::from_be_bytes([*rest.get(2)?, *rest.get(3)?]);
-        if starts_frame(marker) {
-            let [_, h1, h0, w1, w0, samples] = *rest.get(4..10)? else { return None };
-            return Some((u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes([h1, h0]).into(), samples));
+/// What the header of a frame says.
+#[derive(Clone, Copy)]
+pub(super) struct Frame<'a> {
+    pub(super) columns: u32,
+    pub(super) rows: u32,
+    /// Name, sampling factors (across << 4 | down) and quantisation table of each component.
+    components: &'a [[u8; 3]],
+}
+
+impl<'a> Frame<'a> {
+    /// The first frame header of a stream; `None` where the markers before it lead nowhere.
+    pub(super) fn find(bytes: &'a [u8]) -> Option<Self> {
+        let mut rest = bytes.get(2..)?;
+        loop {
+            let marker = *rest.get(1).filter(|_| rest[0] == 0xFF)?;
+            if marker == 0xFF {
+                // Fill bytes may stand before any marker.
+                rest = &rest[1..];
+                continue;
+            }
+            let length = u16::from_be_bytes([*rest.get(2)?, *rest.get(3)?]);
+            if starts_frame(marker) {
+                let [_, h1, h0, w1, w0, samples] = *rest.get(4..10)? else { return None };
+                let components = rest.get(10..10 + 3 * usize::from(samples))?.as_chunks().0;
+                let [columns, rows] = [[w1, w0], [h1, h0]].map(|size| u16::from_be_bytes(size).into());
+                return Some(Self { columns, rows, components });
+            }
+            rest = rest.get(2 + usize::from(length)..)?;
         }
-        rest = rest.get(2 + usize::from(length)..)?;
+    }
+
+    pub(super) fn samples(self) -> usize {
+        self.components.len()
+    }
+
+    /// Whether the first component has the samples of every other a whole number of times, as in all but made-up files.
+    pub(super) fn first_is_finest(self) -> bool {
+        let factors = |component: &[u8; 3]| [component[1] >> 4, component[1] & 15];
+        self.components.first().map(factors).is_some_and(|[across, down]| {
+            let covers =
+                |[a, d]: [u8; 2]| a > 0 && d > 0 && across.is_multiple_of(a) && down.is_multiple_of(d);
+            self.components.iter().map(factors).all(covers)
+        })
     }
 }
+
+/// What to say where [`Frame::first_is_finest`] is not so. The decoder would take such a file, and write past its rows.
+pub(super) const COARSE_FIRST: &str =
+    "a JPEG whose first component is coarser than another, or no whole multiple of it";

@@ -189,10 +189,12 @@ impl<'a> Image<'a> {
         for (offset, length) in offsets.map_err(&failed)?.into_iter().zip(lengths.map_err(&failed)?) {
             let end = offset.checked_add(length).map_or(usize::MAX, |end| end as usize);
             let chunk = file.bytes.get(offset as usize..end).unwrap_or_default();
-            let fits = jpeg::frame(chunk).is_some_and(|(columns, rows, channels)| {
-                columns == width && rows <= height && usize::from(channels) == samples
-            });
-            if !fits || jpeg::frames(chunk) != 1 || !jpeg::is_complete(chunk) {
+            let frame = jpeg::Frame::find(chunk)
+                .filter(|frame| frame.columns == width && frame.rows <= height && frame.samples() == samples);
+            if frame.is_some_and(|frame| !frame.first_is_finest()) {
+                return Err(DataError::unsupported(file.path, jpeg::COARSE_FIRST));
+            }
+            if frame.is_none() || jpeg::frames(chunk) != 1 || !jpeg::is_complete(chunk) {
                 let cause = "a JPEG strip or tile is cut short or has another size than the header says";
                 return Err(DataError::malformed(file.path, cause));
             }
