@@ -77,7 +77,7 @@ fn kernels(c: &mut Criterion) {
     c.bench_function("embed c2+c3+c4 at 80x80", |b| {
         b.iter(|| embed(&views, &Embedding::PATCHCORE, &Serial).unwrap())
     });
-    let (bank, queries) = (Bank::new(rows(10_000, 176, 2)).unwrap(), rows(1600, 176, 3));
+    let (bank, queries) = (Bank::new(rows(10_000, 176, 2), &Serial).unwrap(), rows(1600, 176, 3));
     c.bench_function("nearest row 1600 x 10000 x 176", |b| {
         b.iter(|| bank.nearest(queries.view(), &Serial).unwrap())
     });

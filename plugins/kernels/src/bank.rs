@@ -8,13 +8,16 @@ use crate::distance::squared_distances;
 use crate::error::{area, expect, filled};
 use crate::rows::Rows;
 use crate::score::softmax_weight;
-use crate::search::{BLOCK, Tile};
+use crate::search::{Index, TILE};
 
-/// Up to this many queries the canonical distance to every row is no slower than a matrix product.
+/// Up to this many queries the canonical distance to every row is no slower than a walk over codes.
 const FEW: usize = 4;
 
-/// Most queries in one matrix product, which packs its part of the bank anew for each tile.
-const TILE: usize = 1024;
+/// From this many rows on a bank has codes.
+const CODED: usize = 256;
+
+/// Rows that one index of the parallel loop compares with a single query.
+const BLOCK: usize = 512;
 
 /// A row of the bank and its canonical squared distance to a query.
 ///
@@ -40,32 +43,28 @@ impl Neighbour {
 /// Rows [n, c] to be searched for the nearest to a query.
 ///
 /// The answer is exactly that of comparing each query with each row by the canonical distance, ties to
-/// the lowest row. How it is found is this module's own affair: a blocked matrix product gives distances
-/// with a proven error bound, and the rows within it are compared again.
+/// the lowest row. How it is found is this module's own affair.
 #[derive(Debug, Clone)]
 pub struct Bank {
     rows: Array2<f32>,
-    /// |row|^2 / 2, rounded once.
-    half_squares: Vec<f32>,
-    /// Greatest length in each block of rows, for the error bound.
-    block_lengths: Vec<f64>,
+    /// None for a few rows, which are compared one by one.
+    index: Option<Index>,
 }
 
 impl Bank {
     /// A bank of `rows` [n, c].
     ///
     /// # Errors
-    /// No rows or columns, a value that is not finite, a row longer than 2^60.
-    pub fn new(rows: Array2<f32>) -> Result<Self, KernelError> {
+    /// No rows or columns, a value that is not finite, a row longer than 2^60; no memory.
+    pub fn new(rows: Array2<f32>, par: &dyn Parallel) -> Result<Self, KernelError> {
         if rows.nrows() == 0 {
             return Err(KernelError::TooFew { what: "memory bank", needed: 1 });
         }
-        let lengths = Rows::new("memory bank", rows.view())?.lengths;
-        let half_squares = lengths.iter().map(|l| (l * l / 2.0) as f32).collect();
-        let block_lengths =
-            lengths.chunks(BLOCK).map(|block| block.iter().copied().fold(0.0, f64::max)).collect();
+        let dims = Rows::new("memory bank", rows.view())?.dims();
         let rows = if rows.is_standard_layout() { rows } else { rows.as_standard_layout().into_owned() };
-        Ok(Self { rows, half_squares, block_lengths })
+        let values = rows.as_slice().unwrap_or_default();
+        let index = if rows.nrows() < CODED { None } else { Some(Index::new(values, dims, par)?) };
+        Ok(Self { rows, index })
     }
 
     /// The rows [n, c].
@@ -171,25 +170,15 @@ impl Bank {
         expect("columns of the queries", self.dims(), queries.ncols())?;
         let queries = Rows::new("queries", queries)?;
         let mut found = filled("neighbours", area("neighbours", queries.len(), k)?, Neighbour::NONE)?;
-        if queries.len() <= FEW {
+        let Some(index) = self.index.as_ref().filter(|_| queries.len() > FEW) else {
             for (i, found) in found.chunks_exact_mut(k).enumerate() {
                 self.compare_all(queries.row(i), found, par)?;
             }
             return Ok(found);
-        }
-        let tile = queries.len().div_ceil(par.threads().max(1)).clamp(FEW, TILE);
-        for_each_chunk(par, &mut found, tile * k, &|i, found| {
-            let first = i * tile;
-            let count = found.len() / k;
-            let values = &queries.values()[first * self.dims()..][..count * self.dims()];
-            let mut tile =
-                Tile::new(values, &queries.lengths[first..][..count], self.dims(), k, &self.block_lengths);
-            for (block, rows) in self.values().chunks(BLOCK * self.dims()).enumerate() {
-                let start = block * BLOCK;
-                let half_squares = &self.half_squares[start..(start + BLOCK).min(self.len())];
-                tile.visit(self.values(), rows, half_squares, start, self.block_lengths[block]);
-            }
-            tile.finish(self.values(), found);
+        };
+        for_each_chunk(par, &mut found, TILE * k, &|i, found| {
+            let queries = &queries.values()[i * TILE * self.dims()..][..found.len() / k * self.dims()];
+            index.search(self.values(), queries, found);
         });
         Ok(found)
     }
@@ -275,21 +264,21 @@ mod tests {
         let mut bad = rows(3, 2, 0.0, 1.0, 1);
         bad[[1, 1]] = f32::NAN;
         assert_eq!(
-            Bank::new(bad.clone()).unwrap_err(),
+            Bank::new(bad.clone(), &Serial).unwrap_err(),
             KernelError::NotFinite { what: "memory bank", row: 1 }
         );
-        let bank = Bank::new(rows(3, 2, 0.0, 1.0, 1)).unwrap();
+        let bank = Bank::new(rows(3, 2, 0.0, 1.0, 1), &Serial).unwrap();
         assert_eq!(
             bank.nearest(bad.view(), &Serial).unwrap_err(),
             KernelError::NotFinite { what: "queries", row: 1 }
         );
         bad[[1, 1]] = 3e18;
-        assert!(matches!(Bank::new(bad), Err(KernelError::TooLong { row: 1, .. })));
+        assert!(matches!(Bank::new(bad, &Serial), Err(KernelError::TooLong { row: 1, .. })));
     }
 
     #[test]
     fn no_queries_have_no_neighbours() {
-        let bank = Bank::new(rows(3, 2, 0.0, 1.0, 1)).unwrap();
+        let bank = Bank::new(rows(3, 2, 0.0, 1.0, 1), &Serial).unwrap();
         assert!(bank.nearest(Array2::zeros((0, 2)).view(), &Serial).unwrap().is_empty());
     }
 
@@ -297,14 +286,17 @@ mod tests {
     fn columns_in_another_memory_order_give_the_same_answer() {
         let (data, queries) = (rows(50, 4, 0.0, 1.0, 5), rows(9, 4, 0.1, 1.0, 6));
         let transposed = data.t().as_standard_layout().into_owned().reversed_axes();
-        let expected = Bank::new(data).unwrap().nearest(queries.view(), &Serial).unwrap();
-        assert_eq!(Bank::new(transposed).unwrap().nearest(queries.view(), &Serial).unwrap(), expected);
+        let expected = Bank::new(data, &Serial).unwrap().nearest(queries.view(), &Serial).unwrap();
+        assert_eq!(
+            Bank::new(transposed, &Serial).unwrap().nearest(queries.view(), &Serial).unwrap(),
+            expected
+        );
     }
 
     #[test]
     fn many_duplicates_resolve_to_the_lowest_rows() {
         let data = Array2::from_elem((3000, 8), 1.5f32);
-        let bank = Bank::new(data).unwrap();
+        let bank = Bank::new(data, &Serial).unwrap();
         let queries = rows(20, 8, 0.0, 1.0, 3);
         let found = bank.nearest_k(queries.view(), 3, &Serial).unwrap();
         for best in found.axis_iter(Axis(0)) {
@@ -329,7 +321,7 @@ mod tests {
             }
             let queries = rows(q, c, offset + 0.1, scale, seed + 1);
             let expected = naive(&data, &queries, k);
-            let bank = Bank::new(data).unwrap();
+            let bank = Bank::new(data, &Serial).unwrap();
             for par in [&Serial as &dyn Parallel, &Backwards] {
                 let found = bank.nearest_k(queries.view(), k, par).unwrap();
                 prop_assert_eq!(found.as_slice().unwrap(), &expected[..]);
@@ -344,7 +336,7 @@ mod tests {
             }
             let queries = data.slice(ndarray::s![..5, ..]).mapv(|x| x * 1.001);
             let expected = naive(&data, &queries, 2);
-            let found = Bank::new(data).unwrap().nearest_k(queries.view(), 2, &Serial).unwrap();
+            let found = Bank::new(data, &Serial).unwrap().nearest_k(queries.view(), 2, &Serial).unwrap();
             prop_assert_eq!(found.as_slice().unwrap(), &expected[..]);
         }
     }

@@ -82,6 +82,12 @@ impl Reservoir {
         self.seen
     }
 
+    /// How many rows are kept so far.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.order.len()
+    }
+
     /// The rows kept [n, c], in the order of the stream.
     #[must_use]
     pub fn into_rows(mut self) -> Array2<f32> {
@@ -146,6 +152,7 @@ mod tests {
     fn all_rows_stay_while_there_is_room() {
         let mut reservoir = Reservoir::new(2, 10, 7).unwrap();
         reservoir.offer(numbered(0..4).view(), &[true, false, true, true]).unwrap();
+        assert_eq!(reservoir.held(), 3);
         assert_eq!(reservoir.into_rows().column(0).to_vec(), [0.0, 4.0, 6.0]);
     }
 

@@ -64,17 +64,33 @@ pub enum KernelError {
         /// Row of the position.
         position: usize,
     },
+    /// A Cholesky factor does not fit in half floats.
+    #[error("the Gaussian at position {position} is beyond the range of f16; store it as f32")]
+    HalfRange {
+        /// Row of the position.
+        position: usize,
+    },
 }
 
 impl From<KernelError> for MethodError {
     fn from(error: KernelError) -> Self {
         let code = match error {
-            KernelError::Range { .. } | KernelError::NotPositiveDefinite { .. } => Code::Parameter,
+            KernelError::Range { .. }
+            | KernelError::NotPositiveDefinite { .. }
+            | KernelError::HalfRange { .. } => Code::Parameter,
             KernelError::Memory { .. } => Code::Resource,
             _ => Code::Input,
         };
         Self::new(code, "", error.to_string())
     }
+}
+
+/// An empty vector with room for `elements`, or [`KernelError::Memory`].
+pub(crate) fn reserved<T>(what: &'static str, elements: usize) -> Result<Vec<T>, KernelError> {
+    let mut out = Vec::new();
+    let size = size_of::<T>();
+    out.try_reserve_exact(elements).map_err(|_| KernelError::Memory { what, elements, size })?;
+    Ok(out)
 }
 
 /// A vector of `elements` copies of `value`, or [`KernelError::Memory`].

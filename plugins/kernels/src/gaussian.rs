@@ -1,11 +1,13 @@
 //! One Gaussian a position, and the Mahalanobis distance to it, as PaDiM needs them.
 
 use assay_sdk::{Parallel, for_each_chunk};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use ndarray::ArrayView2;
 use pulp::Arch;
 
 use crate::KernelError;
-use crate::error::{area, expect, filled};
+use crate::error::{area, expect, filled, reserved};
 use crate::triangular::{Factor, Solve, Update};
 
 /// Positions that one index of the parallel loop scores.
@@ -44,6 +46,12 @@ impl Moments {
         let record = area("covariances", 1, triangle(dims)?.saturating_add(dims))?;
         let records = filled("covariances", area("covariances", positions, record)?, 0f64)?;
         Ok(Self { dims, counts: filled("covariances", positions, 0)?, records })
+    }
+
+    /// How many positions.
+    #[must_use]
+    pub fn positions(&self) -> usize {
+        self.counts.len()
     }
 
     /// Takes in one sample [positions, d]; positions whose `valid` flag is false are left as they are.
@@ -112,21 +120,136 @@ impl Moments {
             }
         }
         let valid = counts.iter().map(|&n| n >= 2).collect();
-        Ok(Gaussians { dims, valid, means, factors })
+        Ok(Gaussians { dims, valid, means, factors: Factors::Single(factors) })
     }
 }
 
-/// Means and Cholesky factors of all positions, in f32.
+/// How finely Cholesky factors are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// f32.
+    Single,
+    /// IEEE 754 binary16: half the memory, 11 significant bits.
+    Half,
+}
+
+impl Storage {
+    /// Bytes of a value.
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Single => size_of::<f32>(),
+            Self::Half => size_of::<f16>(),
+        }
+    }
+}
+
+/// Packed lower triangles of all positions, with the reciprocal of the diagonal in its place.
+#[derive(Debug, Clone, PartialEq)]
+enum Factors {
+    Single(Vec<f32>),
+    Half(Vec<f16>),
+}
+
+impl Factors {
+    fn none(storage: Storage, values: usize) -> Result<Self, KernelError> {
+        Ok(match storage {
+            Storage::Single => Self::Single(reserved("factors", values)?),
+            Storage::Half => Self::Half(reserved("factors", values)?),
+        })
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Single(values) => values.len(),
+            Self::Half(values) => values.len(),
+        }
+    }
+
+    /// Values `range`, borrowed or converted into `room`.
+    fn part<'a>(&'a self, range: std::ops::Range<usize>, room: &'a mut Vec<f32>) -> &'a [f32] {
+        match self {
+            Self::Single(values) => &values[range],
+            Self::Half(values) => {
+                room.resize(range.len(), 0.0);
+                values[range].convert_to_f32_slice(room);
+                room
+            }
+        }
+    }
+
+    fn extend(&mut self, more: &[f32]) {
+        match self {
+            Self::Single(values) => values.extend_from_slice(more),
+            Self::Half(values) => {
+                let start = values.len();
+                values.resize(start + more.len(), f16::ZERO);
+                values[start..].convert_from_f32_slice(more);
+            }
+        }
+    }
+}
+
+/// Means in f32 and Cholesky factors of all positions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gaussians {
     dims: usize,
     valid: Vec<bool>,
     means: Vec<f32>,
-    /// Packed lower triangles with the reciprocal of the diagonal in its place.
-    factors: Vec<f32>,
+    factors: Factors,
 }
 
 impl Gaussians {
+    /// No positions yet, and room for `positions` of `dims` dimensions.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn none(dims: usize, positions: usize, storage: Storage) -> Result<Self, KernelError> {
+        Ok(Self {
+            dims,
+            valid: reserved("means", positions)?,
+            means: reserved("means", area("means", positions, dims)?)?,
+            factors: Factors::none(storage, area("factors", positions, triangle(dims)?)?)?,
+        })
+    }
+
+    /// Takes in further positions, in this one's storage.
+    ///
+    /// # Errors
+    /// Other dimensions; a factor beyond the range of f16 (65504) where that is the storage.
+    pub fn append(&mut self, more: &Self) -> Result<(), KernelError> {
+        expect("dimensions of the Gaussians", self.dims, more.dims)?;
+        let packed = triangle(self.dims)?;
+        let (mut room, mut kept) = (Vec::new(), Vec::new());
+        for position in 0..more.valid.len() {
+            let factor = more.factors.part(position * packed..(position + 1) * packed, &mut room);
+            let start = self.factors.len();
+            self.factors.extend(factor);
+            let kept = self.factors.part(start..start + packed, &mut kept);
+            let mut diagonal = 0;
+            let fits = kept.iter().all(|x| x.is_finite())
+                && (0..self.dims).all(|j| {
+                    let at = diagonal;
+                    diagonal += self.dims - j;
+                    !more.valid[position] || kept[at] > 0.0
+                });
+            if !fits {
+                return Err(KernelError::HalfRange { position });
+            }
+        }
+        self.valid.extend_from_slice(&more.valid);
+        self.means.extend_from_slice(&more.means);
+        Ok(())
+    }
+
+    /// How finely the factors are kept.
+    #[must_use]
+    pub fn storage(&self) -> Storage {
+        match self.factors {
+            Factors::Single(_) => Storage::Single,
+            Factors::Half(_) => Storage::Half,
+        }
+    }
     /// From the parts that [`Self::valid`], [`Self::means`] and [`Self::factors`] gave.
     ///
     /// # Errors
@@ -157,7 +280,7 @@ impl Gaussians {
                 start += dims - j;
             }
         }
-        Ok(Self { dims, valid, means, factors })
+        Ok(Self { dims, valid, means, factors: Factors::Single(factors) })
     }
 
     /// Dimensions d of each Gaussian.
@@ -178,10 +301,17 @@ impl Gaussians {
         &self.means
     }
 
-    /// Packed factors, [positions, d(d+1)/2], the diagonal's reciprocals in its place; zeros where there is none.
-    #[must_use]
-    pub fn factors(&self) -> &[f32] {
-        &self.factors
+    /// Packed factors, [positions, d(d+1)/2], the diagonal's reciprocals in its place, a position at a time; zeros where there is none.
+    pub fn factors(&self, mut each: impl FnMut(&[f32])) {
+        let packed = self.packed();
+        let mut room = Vec::new();
+        for position in 0..self.valid.len() {
+            each(self.factors.part(position * packed..(position + 1) * packed, &mut room));
+        }
+    }
+
+    fn packed(&self) -> usize {
+        self.factors.len() / self.valid.len().max(1)
     }
 
     /// |L^-1 (x - mean)| for each position of `sample` [positions, d]; 0 where `valid` is false or there is no Gaussian.
@@ -198,11 +328,12 @@ impl Gaussians {
         let mut out = filled("distances", self.valid.len(), 0f32)?;
         for_each_chunk(par, &mut out, POSITIONS, &|chunk, out| {
             let first = chunk * POSITIONS;
-            let packed = self.factors.len() / self.valid.len();
-            let mut z = vec![0f32; self.dims];
+            let packed = self.packed();
+            let (mut z, mut room) = (vec![0f32; self.dims], Vec::new());
             for (position, out) in (first..).zip(out) {
                 if valid[position] && self.valid[position] {
-                    let (at, factor) = (position * self.dims, &self.factors[position * packed..][..packed]);
+                    let at = position * self.dims;
+                    let factor = self.factors.part(position * packed..(position + 1) * packed, &mut room);
                     let means = &self.means[at..][..self.dims];
                     z.iter_mut().zip(&sample[at..]).zip(means).for_each(|((z, x), mean)| *z = x - mean);
                     *out = Arch::new().dispatch(Solve { factor, z: &mut z });
@@ -315,11 +446,50 @@ mod tests {
         ));
     }
 
+    fn factors(model: &Gaussians) -> Vec<f32> {
+        let mut all = Vec::new();
+        model.factors(|factor| all.extend_from_slice(factor));
+        all
+    }
+
+    #[test]
+    fn positions_taken_in_by_bands_are_the_same_model() {
+        let all = samples(9, 5, 6, 4);
+        let whole = fitted(&all, &[true; 5]);
+        let mut parts = Gaussians::none(6, 5, Storage::Single).unwrap();
+        for band in [0..2, 2..5] {
+            let train = all.slice(ndarray::s![.., band.clone(), ..]).as_standard_layout().into_owned();
+            parts.append(&fitted(&train, &vec![true; band.len()])).unwrap();
+        }
+        assert_eq!(parts, whole);
+    }
+
+    #[test]
+    fn half_the_memory_keeps_distances_to_a_part_in_a_thousand() {
+        let all = samples(40, 3, 20, 9);
+        let whole = fitted(&all, &[true; 3]);
+        let mut halves = Gaussians::none(20, 3, Storage::Half).unwrap();
+        halves.append(&whole).unwrap();
+        let x = samples(1, 3, 20, 77);
+        let distances =
+            |model: &Gaussians| model.distances(x.index_axis(Axis(0), 0), &[true; 3], &Serial).unwrap();
+        for (a, b) in distances(&whole).iter().zip(distances(&halves)) {
+            assert!(a != &b && (a - b).abs() < 2e-3 * a, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_factor_beyond_half_floats_is_refused() {
+        let huge = samples(4, 1, 2, 1).mapv(|x| x * 1e7);
+        let mut halves = Gaussians::none(2, 1, Storage::Half).unwrap();
+        let error = halves.append(&fitted(&huge, &[true])).unwrap_err();
+        assert_eq!(error, KernelError::HalfRange { position: 0 });
+    }
+
     #[test]
     fn parts_make_the_same_model_and_broken_parts_none() {
         let model = fitted(&samples(5, 3, 4, 2), &[true, true, false]);
-        let parts =
-            || (model.dims(), model.valid().to_vec(), model.means().to_vec(), model.factors().to_vec());
+        let parts = || (model.dims(), model.valid().to_vec(), model.means().to_vec(), factors(&model));
         let (d, v, m, f) = parts();
         assert_eq!(Gaussians::from_parts(d, v, m, f).unwrap(), model);
         let (d, v, m, mut f) = parts();

@@ -66,7 +66,7 @@ fn patchcore_distances_rows_and_image_scores() {
     let (_, distance) = floats(&file, "patch_distance");
     let (_, nearest) = floats(&file, "nearest_row");
     let (_, score) = floats(&file, "image_score_b9");
-    let bank = Bank::new(stacked(&scans[..10])).unwrap();
+    let bank = Bank::new(stacked(&scans[..10]), &Serial).unwrap();
     let (mut worst, mut other_rows, mut worst_score) = (0f64, 0, 0f64);
     for (i, queries) in scans[10..].iter().enumerate() {
         let found = bank.nearest(queries.view(), &Serial).unwrap();

@@ -63,6 +63,23 @@ pub fn valid_everywhere(grids: &[GridView], rows: usize, cols: usize) -> Vec<boo
     valid
 }
 
+/// For each cell of a grid of `rows` x `cols`, the cell of one of `own_rows` x `own_cols` over the same part of the picture
+/// in which its centre lies, both row-major.
+///
+/// # Errors
+/// A grid of no cells to look up in.
+pub fn nearest_cells(
+    (own_rows, own_cols): (usize, usize),
+    (rows, cols): (usize, usize),
+) -> std::result::Result<Vec<usize>, KernelError> {
+    if own_rows == 0 || own_cols == 0 {
+        return Err(KernelError::TooFew { what: "cells of a feature map", needed: 1 });
+    }
+    let down = Axis::new(own_rows, rows, Resample::Nearest);
+    let across = Axis::new(own_cols, cols, Resample::Nearest);
+    Ok(down.taps.iter().flat_map(|y| across.taps.iter().map(|x| y.low * own_cols + x.low)).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use assay_sdk::{Content, Frame, Layout};
@@ -103,5 +120,12 @@ mod tests {
             |cols, valid| GridView { values: &[], channels: 0, rows: 1, cols, valid, frame: Frame::NATIVE };
         let grids = [grid(4, Some(&[1u8, 1, 1, 0][..])), grid(2, Some(&[1, 0])), grid(1, None)];
         assert_eq!(valid_everywhere(&grids, 1, 4), [true, true, false, false]);
+    }
+
+    #[test]
+    fn a_cell_is_looked_up_where_its_centre_lies() {
+        assert_eq!(nearest_cells((1, 2), (2, 4)).unwrap(), [0, 0, 1, 1, 0, 0, 1, 1]);
+        assert_eq!(nearest_cells((2, 2), (3, 1)).unwrap(), [1, 3, 3]);
+        assert!(nearest_cells((0, 2), (2, 2)).is_err());
     }
 }

@@ -7,7 +7,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`grids`] | a method's feature inputs as one set of maps |
-//! | [`pool`], [`resample`], [`embed`] | feature maps `[C, h, w]` to patch vectors `[h*w, C]` |
+//! | [`pool`], [`resample`], [`embed`], [`joint`] | feature maps `[C, h, w]` to patch vectors `[h*w, C]` |
 //! | [`distance`] | the one squared distance that every reported figure comes from |
 //! | [`bank`] | exact nearest rows of a memory bank |
 //! | [`choice`], [`projection`], [`coreset`] | which rows a bank keeps |
@@ -25,6 +25,7 @@ pub mod gaussian;
 #[cfg(test)]
 mod golden;
 pub mod grids;
+pub mod joint;
 pub mod pool;
 mod product;
 pub mod projection;

@@ -7,6 +7,7 @@ use assay_kernels::choice::{Reservoir, choose};
 use assay_kernels::coreset::greedy_k_centre;
 use assay_kernels::embed::{Embedding, embed};
 use assay_kernels::grids::{finest, maps, valid_everywhere};
+use assay_kernels::joint::joint;
 use assay_kernels::projection::project;
 use assay_kernels::resample::Resample;
 use assay_sdk::state::{read_count, read_f32s, read_u64, write_f32s, write_u64};
@@ -29,6 +30,10 @@ assay_sdk::params! {
         neighbours: i64 = 9, min = 0.0, max = 1000.0, unit = "rows";
         /// Side of the neighbourhood that each patch is averaged over; odd, 1 for none.
         pool: i64 = 3, min = 1.0, max = 255.0, unit = "cells";
+        /// How layers become one vector a cell: "joint" averages each neighbourhood of each layer, and then all layers together, to `width` values (the paper's official code); "concat" takes the layers' averages side by side; "auto" is joint where the layers have more than `width` channels together.
+        embedding: String = "auto".into(), choices = &["auto", "joint", "concat"];
+        /// Length of a vector under "joint".
+        width: i64 = 1024, min = 1.0, max = 65_536.0;
         /// Dimensions of the random projection that the coreset is selected in; 0 for none. The bank keeps the original vectors.
         projection: i64 = 128, min = 0.0, max = 65_536.0;
     }
@@ -52,7 +57,9 @@ pub struct PatchCore {
 struct Plan {
     rows: usize,
     cols: usize,
+    /// Length of a patch vector.
     channels: usize,
+    joint: bool,
 }
 
 impl PatchCore {
@@ -64,9 +71,13 @@ impl PatchCore {
     fn patches(&self, sample: &Sample<'_>) -> Result<(Array2<f32>, Vec<bool>)> {
         let plan = self.planned()?;
         let grids = sample.grids()?;
-        let how =
-            Embedding { window: self.settings.pool as usize, resample: Resample::Bilinear, channels: None };
-        let patches = embed(&maps(&grids)?, &how, &self.host)?;
+        let window = self.settings.pool as usize;
+        let patches = if plan.joint {
+            joint(&maps(&grids)?, window, plan.channels, &self.host)?
+        } else {
+            let how = Embedding { window, resample: Resample::Bilinear, channels: None };
+            embed(&maps(&grids)?, &how, &self.host)?
+        };
         if patches.dim() != (plan.rows * plan.cols, plan.channels) {
             return Err(Error::input("features", "the grids are not those that were planned"));
         }
@@ -85,7 +96,7 @@ impl PatchCore {
     fn select(&self, rows: Array2<f32>, seen: u64) -> Result<Bank> {
         let count = self.bank_size(rows.nrows(), seen);
         if count >= rows.nrows() {
-            return Ok(Bank::new(rows)?);
+            return Ok(Bank::new(rows, &self.host)?);
         }
         let seed = self.host.seed();
         let start = choose(rows.nrows(), 1, seed).first().copied().unwrap_or(0);
@@ -96,7 +107,7 @@ impl PatchCore {
         } else {
             greedy_k_centre(rows.view(), count, start, &self.host)?.picks
         };
-        Ok(Bank::new(rows.select(Axis(0), &picks))?)
+        Ok(Bank::new(rows.select(Axis(0), &picks), &self.host)?)
     }
 }
 
@@ -110,8 +121,8 @@ impl Method for PatchCore {
         version: env!("CARGO_PKG_VERSION"),
         licence: "MIT OR Apache-2.0",
         paper: "Roth, Pemula, Zepeda, Schölkopf, Brox, Gehler: Towards Total Recall in Industrial Anomaly Detection (CVPR 2022)",
-        deviations: "Layers are averaged over the neighbourhood and concatenated; the paper's adaptive pooling of each layer and of \
-            the result to 1024 values is left out (anomalib does the same). The coreset is selected among at most `max_rows` \
+        deviations: "Layers of 1024 channels or fewer together are averaged over the neighbourhood and concatenated, as anomalib does; \
+            wider ones are pooled to 1024 values as in the official code. The coreset is selected among at most `max_rows` \
             patches, drawn evenly, and holds at most `max_bank`. A masked cell is neither learnt nor scored, but enters \
             its neighbours' averages as the step before left it.",
         inputs: &[InputPort {
@@ -144,8 +155,15 @@ impl Method for PatchCore {
 
     fn plan(&mut self, inputs: &[Spec]) -> Result<Vec<OutputSpec>> {
         let finest = finest(inputs)?;
-        let channels = inputs.iter().map(|s| s.channels).sum();
-        self.plan = Some(Plan { rows: finest.rows, cols: finest.cols, channels });
+        let channels: usize = inputs.iter().map(|s| s.channels).sum();
+        let width = self.settings.width as usize;
+        let joint = match self.settings.embedding.as_str() {
+            "joint" => true,
+            "concat" => false,
+            _ => channels > width,
+        };
+        let channels = if joint { width } else { channels };
+        self.plan = Some(Plan { rows: finest.rows, cols: finest.cols, channels, joint });
         Ok(vec![OutputSpec::grid_like(finest, 1)])
     }
 
@@ -213,7 +231,7 @@ impl Method for PatchCore {
         let dims = read_count(input, usize::MAX, "channels")?;
         if dims != plan.channels {
             let message =
-                format!("the bank has {dims} channels, the inputs have {}; fit again", plan.channels);
+                format!("the bank has {dims} channels, the inputs give {}; fit again", plan.channels);
             return Err(Error::state(message));
         }
         let rows = read_count(input, self.settings.max_bank as usize, "bank rows")?;
@@ -221,7 +239,7 @@ impl Method for PatchCore {
             rows.checked_mul(dims).ok_or_else(|| Error::state("the saved bank is larger than memory"))?;
         let rows = Array2::from_shape_vec((rows, dims), read_f32s(input, len)?)
             .map_err(|e| Error::state(format!("the saved bank has no shape: {e}")))?;
-        self.bank = Some(Bank::new(rows).map_err(|e| Error::state(e.to_string()))?);
+        self.bank = Some(Bank::new(rows, &self.host).map_err(|e| Error::state(e.to_string()))?);
         Ok(())
     }
 }

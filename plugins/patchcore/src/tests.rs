@@ -122,6 +122,20 @@ fn a_broken_state_is_an_error() {
 }
 
 #[test]
+fn wide_layers_are_pooled_as_in_the_paper_and_narrow_ones_put_side_by_side() {
+    let dims = |params: &[(&str, ParamValue)]| {
+        let mut runner = Runner::new::<PatchCore>(params).unwrap();
+        runner.fit(&[vec![good(0).remove(0)]]).unwrap();
+        u64::from_le_bytes(runner.save().unwrap()[HEADER + 8..][..8].try_into().unwrap())
+    };
+    let (int, word) = (ParamValue::Int, |w: &str| ParamValue::String(w.into()));
+    assert_eq!(dims(&[]), 3);
+    assert_eq!(dims(&[("width", int(2))]), 2);
+    assert_eq!(dims(&[("width", int(2)), ("embedding", word("concat"))]), 3);
+    assert_eq!(dims(&[("embedding", word("joint"))]), 1024);
+}
+
+#[test]
 fn wrong_parameters_are_named() {
     let error = Runner::new::<PatchCore>(&[("pool", ParamValue::Int(4))]).err().unwrap();
     assert_eq!((error.code, error.subject.as_str()), (Code::Parameter, "pool"));
