@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use assay_kernels::choice::choose;
 use assay_kernels::embed::{Embedding, embed};
-use assay_kernels::gaussian::{Gaussians, Moments, triangle};
+use assay_kernels::gaussian::{Gaussians, Moments, Storage, triangle};
 use assay_kernels::grids::{finest, maps, valid_everywhere};
 use assay_sdk::state::{
     read_count, read_f32s, read_u8s, read_u32s, read_u64, write_f32s, write_u8s, write_u32s, write_u64,
@@ -13,7 +13,8 @@ use assay_sdk::{
     Content, Error, Fit, Host, Info, InputPort, Layout, Method, Next, OutputPort, OutputSpec, Outputs,
     Result, Sample, Spec,
 };
-use ndarray::Array2;
+use half::f16;
+use ndarray::{Array2, s};
 
 assay_sdk::params! {
     /// Parameters of PaDiM.
@@ -22,23 +23,32 @@ assay_sdk::params! {
         channels: i64 = 100, min = 0.0, max = 1e6;
         /// Added to the diagonal of each covariance. With no more scans than channels it alone decides how far directions count that never varied.
         epsilon: f64 = 0.01, min = 1e-12, max = 1e12;
-        /// Most memory of a fit; a grid and channels that need more are refused before anything is learnt.
-        max_memory: i64 = 4096, min = 1.0, max = 1e9, unit = "MiB";
+        /// How the Gaussians' factors are kept: "f16" takes half the memory of "f32" and moves distances by less than a part in a thousand.
+        storage: String = "f32".into(), choices = &["f32", "f16"];
+        /// Most memory of a fit. Where all positions together need more, they are learnt in bands, with a pass over the training scans for each; what cannot be kept at all is refused before anything is learnt.
+        max_memory: i64 = 2400, min = 1.0, max = 1e9, unit = "MiB";
     }
 }
 
-/// Changes with the layout of the saved state.
+/// Changes with the layout of the saved state: with factors in f32, and in f16.
 const STATE_VERSION: u64 = 1;
+const STATE_VERSION_HALF: u64 = 2;
 
 /// Bytes of a value while the covariances are summed (f64) and factored (f32 beside it).
 const FIT_BYTES: usize = size_of::<f64>() + size_of::<f32>();
+
+/// Most passes over the training scans.
+const PASSES: usize = 100;
 
 /// One Gaussian a position.
 pub struct Padim {
     settings: Settings,
     host: Host,
     plan: Option<Plan>,
+    /// What the pass at work sums up.
     moments: Option<Moments>,
+    /// The positions of earlier passes, while fitting.
+    learnt: Option<Gaussians>,
     model: Option<Gaussians>,
 }
 
@@ -48,6 +58,14 @@ struct Plan {
     cols: usize,
     available: usize,
     channels: Vec<usize>,
+    /// Positions learnt in one pass.
+    band: usize,
+}
+
+impl Plan {
+    fn positions(&self) -> usize {
+        self.rows * self.cols
+    }
 }
 
 impl Padim {
@@ -67,20 +85,27 @@ impl Padim {
         Ok((vectors, valid_everywhere(&grids, plan.rows, plan.cols)))
     }
 
-    fn check_memory(&self, plan: &Plan) -> Result<()> {
-        let d = plan.channels.len();
-        let values = triangle(d)?.saturating_add(d).saturating_mul(plan.rows * plan.cols);
-        let mib = values.saturating_mul(FIT_BYTES) >> 20;
-        if mib as u64 > self.settings.max_memory as u64 {
+    fn storage(&self) -> Storage {
+        if self.settings.storage == "f16" { Storage::Half } else { Storage::Single }
+    }
+
+    /// How many positions of `d` dimensions one pass learns, of all `positions`.
+    fn band(&self, d: usize, positions: usize) -> Result<usize> {
+        let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+        let most = (self.settings.max_memory as usize).saturating_mul(1 << 20);
+        let values = triangle(d)?.saturating_add(d);
+        let kept = values.saturating_mul(positions).saturating_mul(self.storage().bytes());
+        let least = values.saturating_mul(FIT_BYTES).saturating_mul(positions.div_ceil(PASSES));
+        if kept.saturating_add(least) > most {
             let message = format!(
-                "{d} channels at {} positions need {mib} MiB to fit, more than max_memory = {}; lower `channels`, \
-                 use a coarser grid, or raise `max_memory`",
-                plan.rows * plan.cols,
+                "{d} channels at {positions} positions need {} MiB to fit, more than max_memory = {}; lower `channels`, \
+                 use a coarser grid, store them as \"f16\", or raise `max_memory`",
+                mib(kept.saturating_add(least)),
                 self.settings.max_memory
             );
             return Err(Error::parameter("channels", message));
         }
-        Ok(())
+        Ok(((most - kept) / values.saturating_mul(FIT_BYTES)).min(positions))
     }
 }
 
@@ -117,7 +142,7 @@ impl Method for Padim {
     };
 
     fn create(settings: Settings, host: Host) -> Result<Self> {
-        Ok(Self { settings, host, plan: None, moments: None, model: None })
+        Ok(Self { settings, host, plan: None, moments: None, learnt: None, model: None })
     }
 
     fn plan(&mut self, inputs: &[Spec]) -> Result<Vec<OutputSpec>> {
@@ -125,9 +150,8 @@ impl Method for Padim {
         let available = inputs.iter().map(|s| s.channels).sum();
         let kept = if self.settings.channels == 0 { available } else { self.settings.channels as usize };
         let channels = choose(available, kept, self.host.seed());
-        let plan = Plan { rows: finest.rows, cols: finest.cols, available, channels };
-        self.check_memory(&plan)?;
-        self.plan = Some(plan);
+        let band = self.band(channels.len(), finest.rows * finest.cols)?;
+        self.plan = Some(Plan { rows: finest.rows, cols: finest.cols, available, channels, band });
         Ok(vec![OutputSpec::grid_like(finest, 1)])
     }
 
@@ -149,60 +173,92 @@ impl Method for Padim {
         out.image_score(0, f64::from(greatest))
     }
 
-    fn fit_begin(&mut self, _fit: Fit) -> Result<()> {
+    fn fit_begin(&mut self, fit: Fit) -> Result<()> {
+        let earlier = self.learnt.take().filter(|_| fit.pass > 0);
         let plan = self.planned()?;
-        let moments = Moments::new(plan.rows * plan.cols, plan.channels.len())?;
+        let (dims, positions) = (plan.channels.len(), plan.positions());
+        let learnt = match earlier {
+            Some(learnt) => learnt,
+            None => Gaussians::none(dims, positions, self.storage())?,
+        };
+        let moments = Moments::new(plan.band.min(positions - learnt.valid().len()), dims)?;
         self.model = None;
+        self.learnt = Some(learnt);
         self.moments = Some(moments);
         Ok(())
     }
 
     fn fit_add(&mut self, sample: &Sample<'_>) -> Result<()> {
         let (vectors, valid) = self.vectors(sample)?;
-        let moments = self.moments.as_mut().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
-        Ok(moments.add(vectors.view(), &valid, &self.host)?)
+        let (Some(moments), Some(learnt)) = (self.moments.as_mut(), self.learnt.as_ref()) else {
+            return Err(Error::state("no pass of the fit has begun"));
+        };
+        let first = learnt.valid().len();
+        let band = first..first + moments.positions();
+        Ok(moments.add(vectors.slice(s![band.clone(), ..]), &valid[band], &self.host)?)
     }
 
     fn fit_end(&mut self) -> Result<Next> {
-        let moments = self.moments.take().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
-        self.host.progress(0.0, "factoring the covariances")?;
-        let model = moments.finish(self.settings.epsilon, &self.host)?;
-        if !model.valid().contains(&true) {
+        let (Some(moments), Some(mut learnt)) = (self.moments.take(), self.learnt.take()) else {
+            return Err(Error::state("no pass of the fit has begun"));
+        };
+        let positions = self.planned()?.positions();
+        let done = (learnt.valid().len() + moments.positions()) as f64 / positions as f64;
+        self.host.progress(done, "factoring the covariances")?;
+        learnt.append(&moments.finish(self.settings.epsilon, &self.host)?)?;
+        if learnt.valid().len() < positions {
+            self.learnt = Some(learnt);
+            return Ok(Next::AnotherPass);
+        }
+        if !learnt.valid().contains(&true) {
             return Err(Error::input(
                 "features",
                 "no position is valid in 2 training scans; a Gaussian needs 2",
             ));
         }
-        self.model = Some(model);
+        self.model = Some(learnt);
         Ok(Next::Done)
     }
 
     fn save(&self, out: &mut dyn Write) -> Result<()> {
         let model = self.model.as_ref().ok_or_else(|| Error::state("padim is not fitted"))?;
         let plan = self.planned()?;
-        for n in [
-            STATE_VERSION,
-            plan.rows as u64,
-            plan.cols as u64,
-            plan.available as u64,
-            plan.channels.len() as u64,
-        ] {
+        let version = match model.storage() {
+            Storage::Single => STATE_VERSION,
+            Storage::Half => STATE_VERSION_HALF,
+        };
+        for n in
+            [version, plan.rows as u64, plan.cols as u64, plan.available as u64, plan.channels.len() as u64]
+        {
             write_u64(out, n)?;
         }
         write_u32s(out, &plan.channels.iter().map(|&c| c as u32).collect::<Vec<_>>())?;
         write_u8s(out, &model.valid().iter().map(|&v| u8::from(v)).collect::<Vec<_>>())?;
         write_f32s(out, model.means())?;
-        write_f32s(out, model.factors())
+        let mut result = Ok(());
+        model.factors(|factor| {
+            if result.is_ok() {
+                result = match model.storage() {
+                    Storage::Single => write_f32s(out, factor),
+                    Storage::Half => write_u8s(out, &halves(factor)),
+                };
+            }
+        });
+        result
     }
 
     fn load(&mut self, input: &mut dyn Read) -> Result<()> {
         let planned = self.planned()?;
         let version = read_u64(input)?;
-        if version != STATE_VERSION {
-            return Err(Error::state(format!(
-                "the saved model has version {version}, not {STATE_VERSION}; fit again"
-            )));
-        }
+        let storage = match version {
+            STATE_VERSION => Storage::Single,
+            STATE_VERSION_HALF => Storage::Half,
+            _ => {
+                return Err(Error::state(format!(
+                    "the saved model has version {version}, not {STATE_VERSION} or {STATE_VERSION_HALF}; fit again"
+                )));
+            }
+        };
         let shape = [read_u64(input)?, read_u64(input)?, read_u64(input)?];
         if shape != [planned.rows as u64, planned.cols as u64, planned.available as u64] {
             let message = format!(
@@ -218,20 +274,36 @@ impl Method for Padim {
         if !channels.is_sorted_by(|a, b| a < b) || channels.last().is_none_or(|&c| c >= available) {
             return Err(Error::state("the saved model keeps channels that do not exist"));
         }
-        let plan = Plan { rows, cols, available, channels };
-        self.check_memory(&plan)?;
         let positions = rows * cols;
+        let band = self.band(kept, positions)?;
+        let plan = Plan { rows, cols, available, channels, band };
         let valid = read_u8s(input, positions)?;
         if valid.iter().any(|&v| v > 1) {
             return Err(Error::state("the saved model has a mask of neither 0 nor 1"));
         }
         let means = read_f32s(input, positions * kept)?;
-        let factors = read_f32s(input, positions * triangle(kept)?)?;
-        let valid = valid.iter().map(|&v| v == 1).collect();
-        let model =
-            Gaussians::from_parts(kept, valid, means, factors).map_err(|e| Error::state(e.to_string()))?;
+        let packed = triangle(kept)?;
+        let mut model = Gaussians::none(kept, positions, storage)?;
+        for (&valid, mean) in valid.iter().zip(means.chunks_exact(kept)) {
+            let factor = match storage {
+                Storage::Single => read_f32s(input, packed)?,
+                Storage::Half => singles(&read_u8s(input, 2 * packed)?),
+            };
+            let one = Gaussians::from_parts(kept, vec![valid == 1], mean.to_vec(), factor);
+            one.and_then(|one| model.append(&one)).map_err(|e| Error::state(e.to_string()))?;
+        }
         self.plan = Some(plan);
         self.model = Some(model);
         Ok(())
     }
+}
+
+/// Bytes of the values in half floats, which hold them exactly.
+fn halves(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect()
+}
+
+/// The values of half floats.
+fn singles(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect()
 }

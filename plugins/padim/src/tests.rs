@@ -103,3 +103,29 @@ fn a_fit_beyond_its_memory_is_refused_when_planned() {
     assert_eq!((error.code, error.subject.as_str()), (Code::Parameter, "channels"));
     assert!(error.message.contains("MiB"), "{error}");
 }
+
+#[test]
+fn a_fit_in_bands_is_that_in_one_pass() {
+    let fit = |max_memory: i64, storage: &str| {
+        let params = [
+            ("channels", ParamValue::Int(0)),
+            ("max_memory", ParamValue::Int(max_memory)),
+            ("storage", ParamValue::String(storage.into())),
+        ];
+        let mut runner = Runner::new::<Padim>(&params).unwrap();
+        let scan = |seed: usize| {
+            let values = (0..120 * 36).map(|i| ((i * 37 + seed * 1013) % 101) as f32 * 0.1).collect();
+            vec![TestValue::grid(Content::Features, [120, 6, 6], values)]
+        };
+        runner.fit(&(0..5).map(scan).collect::<Vec<_>>()).unwrap();
+        (runner.save().unwrap(), runner.score(&scan(9)).unwrap().remove(0).values)
+    };
+    // 36 positions of 7380 values: 1.01 MiB of f32 are kept, and 0.09 MB more are summed for each position of a band.
+    let (whole, scores) = fit(1000, "f32");
+    assert_eq!(fit(2, "f32"), (whole.clone(), scores.clone()));
+    let (small, halves) = fit(2, "f16");
+    assert!(small.len() < whole.len() * 6 / 10);
+    for (a, b) in scores.iter().zip(halves) {
+        assert!((a - b).abs() < 2e-3 * a, "{a} {b}");
+    }
+}
