@@ -59,7 +59,7 @@ fn all_bundled_methods_are_found_in_their_libraries() {
     let registry = only(folder.path());
     assert!(registry.broken.is_empty(), "{:?}", registry.broken);
     let ids: Vec<&str> = registry.methods().map(|m| m.info.id.as_str()).collect();
-    assert_eq!(ids, ["concat", "fpfh", "max", "normals", "padim", "patchcore", "sum", "weighted"]);
+    assert_eq!(ids, ["concat", "fapm", "fpfh", "max", "normals", "padim", "patchcore", "sum", "weighted"]);
     for method in registry.methods() {
         assert!(!method.info.summary.is_empty() && !method.info.licence.is_empty(), "{}", method.info.id);
         assert!(method.info.params.iter().all(|p| !p.doc.is_empty()), "{}", method.info.id);
@@ -69,7 +69,7 @@ fn all_bundled_methods_are_found_in_their_libraries() {
 #[test]
 fn the_program_lists_and_describes_methods() {
     let list = stdout(&succeed(assay().args(["plugin", "list"])));
-    for id in ["onnx", "onnx-map", "patchcore", "padim", "normals", "fpfh", "sum"] {
+    for id in ["onnx", "onnx-map", "patchcore", "padim", "fapm", "normals", "fpfh", "sum"] {
         assert!(list.lines().any(|l| l.split_whitespace().next() == Some(id)), "{id}:\n{list}");
     }
     let info = stdout(&succeed(assay().args(["plugin", "info", "patchcore"])));

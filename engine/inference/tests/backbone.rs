@@ -107,6 +107,27 @@ fn the_bits_are_the_same_at_any_count_of_threads_and_in_any_batch() {
 }
 
 #[test]
+fn a_batch_of_any_length_gives_the_bits_of_one_by_one() {
+    for engine in engines() {
+        let session = engine.session("backbone", DEFAULT_BACKBONE, 2).unwrap();
+        let inputs: Vec<_> = (0..7).map(|seed| image([1, 3, 96, 128], seed)).collect();
+        let single: Vec<_> = inputs.iter().map(|input| run(&session, input)).collect();
+        for length in 1..=inputs.len() {
+            let views: Vec<_> = inputs[..length].iter().map(|input| input.view()).collect();
+            let batch = run(&session, &concatenate(Axis(0), &views).unwrap());
+            for (tap, (name, values)) in batch.iter().enumerate() {
+                assert_eq!(values.len_of(Axis(0)), length, "{name}");
+                for (item, values) in values.axis_iter(Axis(0)).enumerate() {
+                    let alone = single[item][tap].1.index_axis(Axis(0), 0);
+                    let same = values.iter().zip(alone).all(|(a, b)| a.to_bits() == b.to_bits());
+                    assert!(same, "{name} of item {item} of {length} on {}", engine.describe().name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn concurrent_runs_give_the_bits_of_single_ones() {
     for engine in engines() {
         let session = engine.session("backbone", DEFAULT_BACKBONE, 1).unwrap();

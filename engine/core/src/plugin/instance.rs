@@ -47,6 +47,11 @@ impl Failure {
     pub(crate) fn about_input(message: &str) -> Self {
         Self::new(message)
     }
+
+    /// A failure of a built-in step by one of its parameters.
+    pub(crate) fn about_parameter(name: &str, message: String) -> Self {
+        Self { parameter: Some(name.to_owned()), ..Self::new(message) }
+    }
 }
 
 impl std::fmt::Display for Failure {

@@ -2,3 +2,5 @@
 
 pub mod onnx;
 pub mod onnx_map;
+mod picture;
+mod tiles;

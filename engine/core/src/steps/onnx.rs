@@ -1,12 +1,13 @@
 //! `onnx`: taps of a network as feature grids.
 
+use super::picture::{Channels, Picture, measured};
+use super::tiles::{self, Joined, Tile, Tiles, Tiling};
 use crate::error::Result;
 use crate::graph::OnnxFiles;
 use crate::plugin::{Failure, MethodInfo, ParamInfo, ParamKind, ParamValue, PortInfo};
 use crate::recipe::{Recipe, StepDecl};
 use crate::value::{Content, Data, Spec, Value};
-use assay_data::prepare::resize::{self, MaskRule};
-use assay_data::{Frame, Grid, Image, Mask};
+use assay_data::{Frame, Grid};
 use assay_inference::{Engine, Session, sha256_hex};
 use ndarray::{Array3, Array4, ArrayD, Axis, Ix3};
 use std::sync::Arc;
@@ -28,7 +29,8 @@ pub(super) fn image_port() -> PortInfo {
     }
 }
 
-fn param(name: &str, kind: ParamKind, default: ParamValue, doc: &str) -> ParamInfo {
+/// A parameter without a range or choices.
+pub(super) fn param(name: &str, kind: ParamKind, default: ParamValue, doc: &str) -> ParamInfo {
     ParamInfo {
         name: name.into(),
         doc: doc.into(),
@@ -64,7 +66,7 @@ pub(super) fn network_params() -> Vec<ParamInfo> {
                 "size",
                 ParamKind::IntList,
                 ParamValue::IntList(vec![320]),
-                "Size of the network's input: one number = the scan's shorter side (the other follows, rounded to 32), or [rows, columns].",
+                "Size of the network's input: one number = the scan's shorter side (the other follows, rounded to 32), or [rows, columns]; empty = the scan's own size, rounded to 32.",
             )
         },
         text("input", "", "The network's image input; empty = its only one."),
@@ -83,6 +85,7 @@ pub(super) fn network_params() -> Vec<ParamInfo> {
 /// The method's descriptor.
 pub fn info() -> MethodInfo {
     let mut params = network_params();
+    params.extend(tiles::params());
     params.push(param(
         "taps",
         ParamKind::StringList,
@@ -132,10 +135,8 @@ pub struct Network {
     size: Vec<i64>,
     input: String,
     nhwc: bool,
-    bgr: bool,
-    range: [f64; 2],
-    mean: Vec<f64>,
-    std: Vec<f64>,
+    channels: Channels,
+    tiling: Tiling,
 }
 
 impl std::fmt::Debug for Network {
@@ -191,9 +192,13 @@ impl Network {
             }
         };
         let size = if let Some(ParamValue::IntList(v)) = get("size") { v.clone() } else { Vec::new() };
-        if !(1..=2).contains(&size.len()) {
-            return Err(fail("size", "give one number or [rows, columns]".into()));
+        if size.len() > 2 {
+            return Err(fail(
+                "size",
+                "give one number, [rows, columns], or [] for the scan's own size".into(),
+            ));
         }
+        let tiling = Tiling::read(info, params).map_err(|(key, message)| fail(key, message))?;
         let (mean, std) = (floats("mean"), floats("std"));
         for (key, values) in [("mean", &mean), ("std", &std)] {
             if !values.is_empty() && values.len() != 3 {
@@ -242,10 +247,8 @@ impl Network {
             size,
             input,
             nhwc: text("layout") == "nhwc",
-            bgr: text("channels") == "bgr",
-            range,
-            mean,
-            std,
+            channels: Channels { bgr: text("channels") == "bgr", range, mean, std },
+            tiling,
         })
     }
 
@@ -261,10 +264,12 @@ impl Network {
     /// Rows and columns of the network's input for scans of `native` size. It is fixed when the recipe is fitted; a scan
     /// of a slightly different size is brought to it, and its grids lie accordingly.
     pub fn input_size(&self, (rows, cols): (usize, usize)) -> (usize, usize) {
-        if let [rows, cols] = self.size[..] {
-            return (rows as usize, cols as usize);
-        }
-        let short = self.size[0] as usize;
+        let whole = |side: usize| ((side as f64 / 32.0).round() as usize).max(1) * 32;
+        let short = match self.size[..] {
+            [] => return (whole(rows), whole(cols)),
+            [short] => short as usize,
+            [rows, cols, ..] => return (rows as usize, cols as usize),
+        };
         let long = |l: usize, s: usize| {
             let exact = short as f64 * l as f64 / s.max(1) as f64;
             if l == s { short } else { (((exact / 32.0).round() as usize) * 32).max(short) }
@@ -272,7 +277,11 @@ impl Network {
         if rows <= cols { (short, long(cols, rows)) } else { (long(rows, cols), short) }
     }
 
-    /// The specs of the taps: of the shapes `[C, h, w]` that are known, or found by running the network once on a blank image.
+    /// The specs of the taps: of the shapes `[C, h, w]` that are known, or found by running the network once on a blank image
+    /// or, where scans are cut into tiles, on a blank tile.
+    ///
+    /// # Errors
+    /// An input that is no image, a tile or a size that does not go with the network's strides, what the runtime says.
     pub fn plan(
         &self,
         input: &Spec,
@@ -291,9 +300,17 @@ impl Network {
         let shapes = match known {
             Some(known) if known.len() == self.taps.len() => known,
             _ => {
-                let (rows, cols) = self.input_size(native);
+                let size = self.input_size(native);
+                let tiles = self.tiling.cut(size);
+                let (rows, cols) = tiles.as_ref().map_or(size, Tiles::size);
                 let taps = self.run(&Array3::zeros((3, rows, cols)))?;
-                found = taps.iter().map(|t| <[usize; 3]>::from(t.dim())).collect();
+                let shape = |(name, tap): (_, &Array3<f32>)| (name, tap.dim().into());
+                let shapes: Vec<(&str, [usize; 3])> =
+                    self.taps.iter().map(String::as_str).zip(&taps).map(shape).collect();
+                found = match tiles {
+                    None => shapes.into_iter().map(|(_, shape)| shape).collect(),
+                    Some(tiles) => tiles.joined_shapes(&shapes)?,
+                };
                 &found
             }
         };
@@ -315,35 +332,7 @@ impl Network {
         range: Option<(f64, f64)>,
         size: (usize, usize),
     ) -> Result<Array3<f32>, Failure> {
-        let resized = match &value.data {
-            Data::Image(image) => {
-                let small =
-                    resize::image(&image.pixels, size).map_err(|e| Failure::about_input(&e.to_string()))?;
-                small.permuted_axes([2, 0, 1]).mapv(f32::from)
-            }
-            Data::Grid(grid) => {
-                resize::planes(grid.values.view(), size).map_err(|e| Failure::about_input(&e.to_string()))?
-            }
-            Data::Cloud(_) => return Err(Failure::about_input("a network takes images, not clouds")),
-        };
-        let (low, high) = range.unwrap_or((0.0, 255.0));
-        let mut image = Array3::<f32>::zeros((3, size.0, size.1));
-        for (channel, mut plane) in image.axis_iter_mut(Axis(0)).enumerate() {
-            // Which colour this channel of the network is.
-            let at = if self.bgr { 2 - channel } else { channel };
-            let (mean, std) =
-                (self.mean.get(at).copied().unwrap_or(0.0), self.std.get(at).copied().unwrap_or(1.0));
-            // One multiplication and one addition a pixel: value -> range -> mean and std.
-            let factor = (self.range[1] - self.range[0]) / (high - low) / std;
-            let offset = (self.range[0] - mean) / std - low * factor;
-            let (factor, offset) = (factor as f32, offset as f32);
-            plane.assign(
-                &resized
-                    .index_axis(Axis(0), if resized.dim().0 == 1 { 0 } else { at })
-                    .mapv(|v| v * factor + offset),
-            );
-        }
-        Ok(image)
+        Ok(Picture::of(value, size)?.part(0..size.0, 0..size.1, &self.channels, range))
     }
 
     /// All outputs by name.
@@ -379,6 +368,24 @@ impl Network {
             .collect()
     }
 
+    /// The taps of a picture that is cut, each as `[C, rows, columns]`. One tile at a time is in memory beside the taps.
+    fn run_tiles(
+        &self,
+        tiles: &Tiles,
+        part: impl Fn(&Tile) -> Array3<f32>,
+    ) -> Result<Vec<Array3<f32>>, Failure> {
+        let mut joined: Vec<Joined> = Vec::with_capacity(self.taps.len());
+        for tile in tiles.iter() {
+            let taps = self.run(&part(&tile))?;
+            if joined.is_empty() {
+                let new = |(name, tap): (&String, &Array3<f32>)| Joined::new(tiles, name, tap.dim());
+                joined = self.taps.iter().zip(&taps).map(new).collect::<Result<_, Failure>>()?;
+            }
+            joined.iter_mut().zip(&taps).try_for_each(|(joined, tap)| joined.add(&tile, tap))?;
+        }
+        Ok(joined.into_iter().map(Joined::finish).collect())
+    }
+
     /// The taps of one scan.
     ///
     /// # Errors
@@ -390,9 +397,17 @@ impl Network {
         planned: (usize, usize),
         native: (usize, usize),
     ) -> Result<Vec<Value>, Failure> {
-        let image = self.image(value, range, self.input_size(planned))?;
-        self.run(&image)?
-            .into_iter()
+        let size = self.input_size(planned);
+        let taps = match self.tiling.cut(size) {
+            None => self.run(&self.image(value, range, size)?)?,
+            Some(tiles) => {
+                let picture = Picture::of(value, size)?;
+                self.run_tiles(&tiles, |tile| {
+                    picture.part(tile.rows.clone(), tile.cols.clone(), &self.channels, range)
+                })?
+            }
+        };
+        taps.into_iter()
             .map(|values| {
                 let size = (values.dim().1, values.dim().2);
                 let frame = Frame::NATIVE.resized(native, size);
@@ -403,9 +418,6 @@ impl Network {
     }
 }
 
-/// Which cells of an output see a measured pixel of the image; `None` = all. (Of a grid every cell is seen: what was not measured
-/// there is filled in by the step that made it.)
-pub(super) fn measured(value: &Value, size: (usize, usize)) -> Result<Option<Mask>, Failure> {
-    let Data::Image(Image { valid: Some(valid), .. }) = &value.data else { return Ok(None) };
-    resize::mask(valid, size, MaskRule::Any).map(Some).map_err(|e| Failure::about_input(&e.to_string()))
-}
+#[cfg(test)]
+#[path = "onnx_tests.rs"]
+mod tests;

@@ -132,6 +132,6 @@ pub fn score(
     let (values, image_score) = read(network.outputs(&image)?, info, params)?;
     let size = (values.dim().1, values.dim().2);
     let frame = Frame::NATIVE.resized(native, size);
-    let valid = super::onnx::measured(value, size)?;
+    let valid = super::picture::measured(value, size)?;
     Ok(vec![Value { content: Content::Scores, data: Data::Grid(Grid { values, valid, frame }), image_score }])
 }

@@ -127,6 +127,7 @@ fn seeds() -> Vec<Vec<u8>> {
         include_str!("../../../../configs/mvtec3d.toml"),
         include_str!("../../../../configs/fixture3d.toml"),
         include_str!("../../../../configs/colour.toml"),
+        include_str!("../../../../configs/mvtec-highres.toml"),
     ];
     seeds.extend(shipped.map(|text| text.as_bytes().to_vec()));
     seeds
