@@ -8,7 +8,8 @@ use crate::params::{ParamValue, Params};
 use crate::value::{Content, Frame, Layout};
 use assay_abi as abi;
 use std::cell::RefCell;
-use std::ffi::{CString, c_void};
+use std::ffi::{CString, c_char, c_void};
+use std::path::Path;
 
 /// One input or output value, owned.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,7 +133,8 @@ pub struct Runner {
     table: abi::Method,
     instance: *mut c_void,
     planned: Vec<abi::Spec>,
-    _host: Box<abi::Host>,
+    host: Box<abi::Host>,
+    scratch: CString,
 }
 
 impl Runner {
@@ -179,7 +181,22 @@ impl Runner {
         let status =
             unsafe { create(&table, &*host, raw.as_ptr(), raw.len() as u32, &mut instance, &mut error) };
         glue::check(status, &error)?;
-        Ok(Self { table, instance, planned: Vec::new(), _host: host })
+        Ok(Self { table, instance, planned: Vec::new(), host, scratch: CString::default() })
+    }
+
+    /// The same with `folder` as the host's scratch folder; by default there is none.
+    ///
+    /// # Errors
+    /// A path that is not UTF-8, or that holds a zero byte.
+    pub fn with_scratch(mut self, folder: &Path) -> Result<Self> {
+        unsafe extern "C" fn scratch(ctx: *mut c_void) -> *const c_char {
+            ctx.cast_const().cast()
+        }
+        let text = folder.to_str().and_then(|text| CString::new(text).ok());
+        self.scratch = text.ok_or_else(|| Error::internal("the scratch folder has no name in UTF-8"))?;
+        self.host.ctx = self.scratch.as_ptr().cast_mut().cast();
+        self.host.scratch = Some(scratch);
+        Ok(self)
     }
 
     /// Plans for inputs shaped like `inputs`; returns `(channels, rows, cols)` of each output.

@@ -7,76 +7,41 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::KernelError;
 use crate::error::{area, expect};
 
-/// At most `capacity` rows of a stream, each set of that size equally likely (Vitter 1985, algorithm R).
+/// Which `capacity` rows of a stream to keep, each set of that size equally likely (Vitter 1985, algorithm R).
 ///
-/// The choice depends on the seed and on how many rows came before, never on their values or on how they
-/// were split over calls. Memory grows with the rows offered, up to the capacity.
+/// The choice depends on the seed and on how many rows came before, never on their values.
 #[derive(Debug, Clone)]
-pub struct Reservoir {
-    dims: usize,
+pub struct Draw {
     capacity: usize,
-    rows: Vec<f32>,
-    /// The place in the stream of each row kept.
-    order: Vec<u64>,
+    held: usize,
     seen: u64,
     random: ChaCha8Rng,
 }
 
-impl Reservoir {
-    /// An empty choice of rows of `dims` columns.
+impl Draw {
+    /// Nothing drawn yet.
     ///
     /// # Errors
-    /// `capacity` or `dims` of zero, or so large that their product is no size.
-    pub fn new(dims: usize, capacity: usize, seed: u64) -> Result<Self, KernelError> {
-        if dims == 0 || capacity == 0 {
-            return Err(KernelError::Range {
-                what: "columns and capacity of a reservoir",
-                range: "at least 1",
-            });
+    /// A `capacity` of zero.
+    pub fn new(capacity: usize, seed: u64) -> Result<Self, KernelError> {
+        if capacity == 0 {
+            return Err(KernelError::Range { what: "rows to draw", range: "at least 1" });
         }
-        area("reservoir", dims, capacity)?;
-        let random = ChaCha8Rng::seed_from_u64(seed);
-        Ok(Self { dims, capacity, rows: Vec::new(), order: Vec::new(), seen: 0, random })
+        Ok(Self { capacity, held: 0, seen: 0, random: ChaCha8Rng::seed_from_u64(seed) })
     }
 
-    /// Offers the `rows` `[n, c]` for which `keep` `[n]` is true, in order.
-    ///
-    /// # Errors
-    /// Another width, another number of flags, a value that is not finite in a row to keep; no memory.
-    pub fn offer(&mut self, rows: ArrayView2<f32>, keep: &[bool]) -> Result<(), KernelError> {
-        expect("columns of the rows offered", self.dims, rows.ncols())?;
-        expect("validity of the rows offered", rows.nrows(), keep.len())?;
-        let kept = || rows.outer_iter().zip(keep).enumerate().filter(|(_, (_, keep))| **keep);
-        if let Some((row, _)) = kept().find(|(_, (row, _))| row.iter().any(|x| !x.is_finite())) {
-            return Err(KernelError::NotFinite { what: "rows offered", row });
+    /// The place, below `capacity`, that the next row of the stream takes, whoever had it before; `None` where it is not kept.
+    pub fn next_place(&mut self) -> Option<usize> {
+        self.seen += 1;
+        if self.held < self.capacity {
+            self.held += 1;
+            return Some(self.held - 1);
         }
-        let room = kept().count().min(self.capacity - self.order.len());
-        let memory =
-            KernelError::Memory { what: "reservoir", elements: room * self.dims, size: size_of::<f32>() };
-        self.rows.try_reserve(room * self.dims).map_err(|_| memory.clone())?;
-        self.order.try_reserve(room).map_err(|_| memory)?;
-        for (_, (row, _)) in kept() {
-            let place = self.seen;
-            self.seen += 1;
-            if self.order.len() < self.capacity {
-                self.order.push(place);
-                self.rows.extend(row.iter());
-                continue;
-            }
-            let slot = below(&mut self.random, self.seen);
-            if let Some(order) = usize::try_from(slot).ok().and_then(|slot| self.order.get_mut(slot)) {
-                *order = place;
-                let start = slot as usize * self.dims;
-                self.rows[start..start + self.dims]
-                    .iter_mut()
-                    .zip(row.iter())
-                    .for_each(|(to, from)| *to = *from);
-            }
-        }
-        Ok(())
+        let place = below(&mut self.random, self.seen);
+        usize::try_from(place).ok().filter(|&place| place < self.capacity)
     }
 
-    /// How many rows were offered so far.
+    /// How many rows came so far.
     #[must_use]
     pub fn seen(&self) -> u64 {
         self.seen
@@ -85,7 +50,77 @@ impl Reservoir {
     /// How many rows are kept so far.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.order.len()
+        self.held
+    }
+
+    /// How many of the next `rows` rows are certain to be kept.
+    fn room(&self, rows: usize) -> usize {
+        rows.min(self.capacity - self.held)
+    }
+}
+
+/// The rows that a [`Draw`] keeps of a stream.
+///
+/// The choice does not depend on how the rows were split over calls. Memory grows with the rows offered, up to the capacity.
+#[derive(Debug, Clone)]
+pub struct Reservoir {
+    dims: usize,
+    draw: Draw,
+    rows: Vec<f32>,
+    /// The place in the stream of each row kept.
+    order: Vec<u64>,
+}
+
+impl Reservoir {
+    /// An empty choice of rows of `dims` columns.
+    ///
+    /// # Errors
+    /// `capacity` or `dims` of zero, or so large that their product is no size.
+    pub fn new(dims: usize, capacity: usize, seed: u64) -> Result<Self, KernelError> {
+        if dims == 0 {
+            return Err(KernelError::Range { what: "columns of a reservoir", range: "at least 1" });
+        }
+        area("reservoir", dims, capacity)?;
+        Ok(Self { dims, draw: Draw::new(capacity, seed)?, rows: Vec::new(), order: Vec::new() })
+    }
+
+    /// Offers the `rows` `[n, c]` for which `keep` `[n]` is true, in order.
+    ///
+    /// # Errors
+    /// Another width, another number of flags, a value that is not finite in a row to keep; no memory.
+    pub fn offer(&mut self, rows: ArrayView2<f32>, keep: &[bool]) -> Result<(), KernelError> {
+        expect("columns of the rows offered", self.dims, rows.ncols())?;
+        let kept = offered(rows, keep)?;
+        let room = self.draw.room(kept.len());
+        let memory =
+            KernelError::Memory { what: "reservoir", elements: room * self.dims, size: size_of::<f32>() };
+        self.rows.try_reserve(room * self.dims).map_err(|_| memory.clone())?;
+        self.order.try_reserve(room).map_err(|_| memory)?;
+        for row in kept {
+            let stream = self.draw.seen();
+            let Some(place) = self.draw.next_place() else { continue };
+            if place == self.order.len() {
+                self.order.push(stream);
+                self.rows.extend(rows.row(row));
+            } else {
+                self.order[place] = stream;
+                let to = &mut self.rows[place * self.dims..][..self.dims];
+                to.iter_mut().zip(rows.row(row)).for_each(|(to, from)| *to = *from);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many rows were offered so far.
+    #[must_use]
+    pub fn seen(&self) -> u64 {
+        self.draw.seen()
+    }
+
+    /// How many rows are kept so far.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.draw.held()
     }
 
     /// The rows kept [n, c], in the order of the stream.
@@ -114,6 +149,19 @@ impl Reservoir {
         }
         let count = self.order.len();
         Array2::from_shape_vec((count, dims), self.rows).unwrap_or_else(|_| Array2::zeros((0, dims)))
+    }
+}
+
+/// The numbers of the `rows` `[n, c]` for which `keep` `[n]` is true.
+///
+/// # Errors
+/// Another number of flags, a value that is not finite in such a row.
+pub fn offered(rows: ArrayView2<f32>, keep: &[bool]) -> Result<Vec<usize>, KernelError> {
+    expect("validity of the rows offered", rows.nrows(), keep.len())?;
+    let kept: Vec<usize> = (0..keep.len()).filter(|&row| keep[row]).collect();
+    match kept.iter().find(|&&row| rows.row(row).iter().any(|x| !x.is_finite())) {
+        Some(&row) => Err(KernelError::NotFinite { what: "rows offered", row }),
+        None => Ok(kept),
     }
 }
 

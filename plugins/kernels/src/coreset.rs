@@ -7,6 +7,9 @@ use crate::KernelError;
 use crate::cover::Cover;
 use crate::rows::Rows;
 
+/// Bytes that [`greedy_k_centre`] takes for each row beside the row itself, about.
+pub const BYTES_A_ROW: usize = 450;
+
 /// Rows chosen to cover all rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Coreset {

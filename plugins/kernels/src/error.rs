@@ -58,6 +58,12 @@ pub enum KernelError {
         /// Bytes of one value.
         size: usize,
     },
+    /// The scratch folder does not take or give back what a fit keeps there.
+    #[error("the scratch folder: {reason}; make room there, or raise the method's memory limit")]
+    Scratch {
+        /// What the system says.
+        reason: String,
+    },
     /// A covariance has no Cholesky factor.
     #[error("covariance at position {position} is not positive definite; raise epsilon")]
     NotPositiveDefinite {
@@ -78,7 +84,7 @@ impl From<KernelError> for MethodError {
             KernelError::Range { .. }
             | KernelError::NotPositiveDefinite { .. }
             | KernelError::HalfRange { .. } => Code::Parameter,
-            KernelError::Memory { .. } => Code::Resource,
+            KernelError::Memory { .. } | KernelError::Scratch { .. } => Code::Resource,
             _ => Code::Input,
         };
         Self::new(code, "", error.to_string())

@@ -10,7 +10,7 @@
 //! | [`pool`], [`resample`], [`embed`], [`joint`] | feature maps `[C, h, w]` to patch vectors `[h*w, C]` |
 //! | [`distance`] | the one squared distance that every reported figure comes from |
 //! | [`bank`] | exact nearest rows of a memory bank |
-//! | [`choice`], [`projection`], [`coreset`] | which rows a bank keeps |
+//! | [`choice`], [`held`], [`projection`], [`coreset`] | which rows a bank keeps |
 //! | [`score`] | PatchCore's image score |
 //! | [`gaussian`] | one Gaussian a position, and the Mahalanobis distance to it |
 
@@ -25,6 +25,7 @@ pub mod gaussian;
 #[cfg(test)]
 mod golden;
 pub mod grids;
+pub mod held;
 pub mod joint;
 pub mod pool;
 mod product;

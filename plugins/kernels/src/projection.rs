@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::KernelError;
-use crate::error::{area, filled};
+use crate::error::{area, expect, filled};
 use crate::rows::Rows;
 
 /// Columns of the result computed together.
@@ -16,37 +16,58 @@ const LANES: usize = 32;
 /// Rows that one index of the parallel loop projects.
 const ROWS: usize = 64;
 
-/// `rows` [n, c] times a Gaussian matrix [c, `dims`] of variance 1/dims, drawn from `seed`.
-///
-/// Each sum runs over the columns in order, without fused multiply-adds, so the bits do not depend on the machine's
-/// vector width or on the threads.
-///
-/// # Errors
-/// `dims` of zero or above 65536, a value that is not finite, a row longer than 2^60; no memory.
-pub fn project(
-    rows: ArrayView2<f32>,
-    dims: usize,
-    seed: u64,
-    par: &dyn Parallel,
-) -> Result<Array2<f32>, KernelError> {
-    if dims == 0 || dims > 1 << 16 {
-        return Err(KernelError::Range { what: "dimensions of a projection", range: "between 1 and 65536" });
+/// A Gaussian matrix [c, `dims`] of variance 1/dims.
+#[derive(Debug, Clone)]
+pub struct Projection {
+    matrix: Vec<f32>,
+    /// Columns that rows have before, and after.
+    from: usize,
+    to: usize,
+    /// `to`, rounded up to whole lanes.
+    width: usize,
+}
+
+impl Projection {
+    /// From rows of `from` columns to `to`, drawn from `seed`.
+    ///
+    /// # Errors
+    /// `to` of zero or above 65536; no memory.
+    pub fn new(from: usize, to: usize, seed: u64) -> Result<Self, KernelError> {
+        if to == 0 || to > 1 << 16 {
+            return Err(KernelError::Range {
+                what: "dimensions of a projection",
+                range: "between 1 and 65536",
+            });
+        }
+        let width = to.next_multiple_of(LANES);
+        Ok(Self { matrix: gaussian_matrix(from, to, width, seed)?, from, to, width })
     }
-    let rows = Rows::new("rows to project", rows)?;
-    let width = dims.next_multiple_of(LANES);
-    let matrix = gaussian_matrix(rows.dims(), dims, width, seed)?;
-    let mut out = filled("projected rows", area("projected rows", rows.len(), dims)?, 0f32)?;
-    if !out.is_empty() {
-        for_each_chunk(par, &mut out, ROWS * dims, &|i, out| {
-            let rows = &rows.values()[i * ROWS * rows.dims()..];
-            Arch::new().dispatch(Project { rows, matrix: &matrix, width, dims, out });
-        });
+
+    /// `rows` [n, c], projected: [n, dims].
+    ///
+    /// Each sum runs over the columns in order, without fused multiply-adds, so the bits do not depend on the machine's
+    /// vector width or on the threads.
+    ///
+    /// # Errors
+    /// Another width, a value that is not finite, a row longer than 2^60; no memory.
+    pub fn apply(&self, rows: ArrayView2<f32>, par: &dyn Parallel) -> Result<Array2<f32>, KernelError> {
+        expect("columns of the rows to project", self.from, rows.ncols())?;
+        let rows = Rows::new("rows to project", rows)?;
+        let Self { matrix, to: dims, width, .. } = self;
+        let (dims, width) = (*dims, *width);
+        let mut out = filled("projected rows", area("projected rows", rows.len(), dims)?, 0f32)?;
+        if !out.is_empty() {
+            for_each_chunk(par, &mut out, ROWS * dims, &|i, out| {
+                let rows = &rows.values()[i * ROWS * rows.dims()..];
+                Arch::new().dispatch(Project { rows, matrix, width, dims, out });
+            });
+        }
+        Array2::from_shape_vec((rows.len(), dims), out).map_err(|_| KernelError::Shape {
+            what: "projected rows",
+            expected: rows.len() * dims,
+            found: 0,
+        })
     }
-    Array2::from_shape_vec((rows.len(), dims), out).map_err(|_| KernelError::Shape {
-        what: "projected rows",
-        expected: rows.len() * dims,
-        found: 0,
-    })
 }
 
 /// Standard normal values over sqrt(dims), row-major [c, width]; columns from `dims` on are zero.
@@ -122,7 +143,7 @@ mod tests {
     #[test]
     fn distances_are_kept_within_a_few_percent() {
         let rows = Array2::from_shape_fn((40, 300), |(i, j)| ((i * 37 + j * 101) % 23) as f32 - 11.0);
-        let small = project(rows.view(), 256, 5, &Serial).unwrap();
+        let small = Projection::new(300, 256, 5).unwrap().apply(rows.view(), &Serial).unwrap();
         let mut ratios = Vec::new();
         for i in 1..40 {
             let full = squared_distance(rows.row(0).to_slice().unwrap(), rows.row(i).to_slice().unwrap());
@@ -142,14 +163,15 @@ mod tests {
     #[test]
     fn the_seed_decides_the_matrix() {
         let rows = Array2::from_elem((70, 3), 1f32);
-        let a = project(rows.view(), 33, 1, &Serial).unwrap();
-        assert_eq!(a, project(rows.view(), 33, 1, &Serial).unwrap());
-        assert_ne!(a, project(rows.view(), 33, 2, &Serial).unwrap());
+        let project = |seed| Projection::new(3, 33, seed).unwrap().apply(rows.view(), &Serial).unwrap();
+        let a = project(1);
+        assert_eq!(a, project(1));
+        assert_ne!(a, project(2));
         assert_eq!(a.row(0), a.row(69));
     }
 
     #[test]
     fn no_dimensions_are_refused() {
-        assert!(project(Array2::zeros((1, 1)).view(), 0, 1, &Serial).is_err());
+        assert!(Projection::new(1, 0, 1).is_err());
     }
 }

@@ -26,7 +26,7 @@ assay_sdk::params! {
         /// How the Gaussians' factors are kept: "f16" takes half the memory of "f32" and moves distances by less than a part in a thousand.
         storage: String = "f32".into(), choices = &["f32", "f16"];
         /// Most memory of a fit. Where all positions together need more, they are learnt in bands, with a pass over the training scans for each; what cannot be kept at all is refused before anything is learnt.
-        max_memory: i64 = 2400, min = 1.0, max = 1e9, unit = "MiB";
+        memory_limit: i64 = 2400, min = 1.0, max = 1e9, unit = "MiB";
     }
 }
 
@@ -92,16 +92,16 @@ impl Padim {
     /// How many positions of `d` dimensions one pass learns, of all `positions`.
     fn band(&self, d: usize, positions: usize) -> Result<usize> {
         let mib = |bytes: usize| bytes.div_ceil(1 << 20);
-        let most = (self.settings.max_memory as usize).saturating_mul(1 << 20);
+        let most = (self.settings.memory_limit as usize).saturating_mul(1 << 20);
         let values = triangle(d)?.saturating_add(d);
         let kept = values.saturating_mul(positions).saturating_mul(self.storage().bytes());
         let least = values.saturating_mul(FIT_BYTES).saturating_mul(positions.div_ceil(PASSES));
         if kept.saturating_add(least) > most {
             let message = format!(
-                "{d} channels at {positions} positions need {} MiB to fit, more than max_memory = {}; lower `channels`, \
-                 use a coarser grid, store them as \"f16\", or raise `max_memory`",
+                "{d} channels at {positions} positions need {} MiB to fit, more than memory_limit = {}; lower `channels`, \
+                 use a coarser grid, store them as \"f16\", or raise `memory_limit`",
                 mib(kept.saturating_add(least)),
-                self.settings.max_memory
+                self.settings.memory_limit
             );
             return Err(Error::parameter("channels", message));
         }

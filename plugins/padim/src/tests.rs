@@ -96,7 +96,7 @@ fn a_broken_state_is_an_error() {
 
 #[test]
 fn a_fit_beyond_its_memory_is_refused_when_planned() {
-    let params = [("channels", ParamValue::Int(0)), ("max_memory", ParamValue::Int(1))];
+    let params = [("channels", ParamValue::Int(0)), ("memory_limit", ParamValue::Int(1))];
     let mut runner = Runner::new::<Padim>(&params).unwrap();
     let wide = vec![TestValue::grid(Content::Features, [500, 4, 4], vec![0.0; 8000])];
     let error = runner.plan(&wide).unwrap_err();
@@ -106,10 +106,10 @@ fn a_fit_beyond_its_memory_is_refused_when_planned() {
 
 #[test]
 fn a_fit_in_bands_is_that_in_one_pass() {
-    let fit = |max_memory: i64, storage: &str| {
+    let fit = |memory_limit: i64, storage: &str| {
         let params = [
             ("channels", ParamValue::Int(0)),
-            ("max_memory", ParamValue::Int(max_memory)),
+            ("memory_limit", ParamValue::Int(memory_limit)),
             ("storage", ParamValue::String(storage.into())),
         ];
         let mut runner = Runner::new::<Padim>(&params).unwrap();

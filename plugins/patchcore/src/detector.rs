@@ -3,12 +3,9 @@
 use std::io::{Read, Write};
 
 use assay_kernels::bank::Bank;
-use assay_kernels::choice::{Reservoir, choose};
-use assay_kernels::coreset::greedy_k_centre;
 use assay_kernels::embed::{Embedding, embed};
 use assay_kernels::grids::{finest, maps, valid_everywhere};
 use assay_kernels::joint::joint;
-use assay_kernels::projection::project;
 use assay_kernels::resample::Resample;
 use assay_sdk::state::{read_count, read_f32s, read_u64, write_f32s, write_u64};
 use assay_sdk::{
@@ -17,13 +14,19 @@ use assay_sdk::{
 };
 use ndarray::{Array2, Axis};
 
+use crate::gather::{Gather, Limits};
+
 assay_sdk::params! {
     /// Parameters of PatchCore.
     pub struct Settings {
         /// How much of the training patches the bank keeps: up to 1 a share of all patches seen, above 1 a number of rows.
         coreset: f64 = 0.1, min = 1e-6, max = 1e9;
-        /// Most training patches held in memory while fitting, drawn evenly from all; memory is this times the channels times 4 bytes, twice at the end.
+        /// Most training patches that one selection of the coreset compares; its time grows faster than their number.
         max_rows: i64 = 60_000, min = 1.0, max = 1e9, unit = "rows";
+        /// What happens to more patches than `max_rows`: "draw" draws so many evenly from all; "parts" thins each part of them in turn and selects the bank from what the parts keep, so that no rare patch is missed, in a time that grows with their number.
+        excess: String = "draw".into(), choices = &["draw", "parts"];
+        /// Most memory of a fit beside the bank. Patches that would take more are kept in the scratch folder, and where even what is compared of them would, fewer than `max_rows` are compared.
+        memory_limit: i64 = 256, min = 1.0, max = 1e9, unit = "MiB";
         /// Most rows of the bank, whatever `coreset` asks for: it bounds the time of a scan.
         max_bank: i64 = 10_000, min = 1.0, max = 1e9, unit = "rows";
         /// Bank rows near the nearest one that weigh the image score (b of Eq. 7); 0 or 1: the image score is the greatest patch score.
@@ -47,8 +50,8 @@ pub struct PatchCore {
     settings: Settings,
     host: Host,
     plan: Option<Plan>,
-    /// The patches drawn so far, while fitting.
-    gathered: Option<Reservoir>,
+    /// The patches held so far, while fitting.
+    gathered: Option<Gather>,
     bank: Option<Bank>,
 }
 
@@ -83,32 +86,6 @@ impl PatchCore {
         }
         Ok((patches, valid_everywhere(&grids, plan.rows, plan.cols)))
     }
-
-    /// How many rows the bank keeps of `held` patches, drawn from `seen`.
-    fn bank_size(&self, held: usize, seen: u64) -> usize {
-        let wanted = match self.settings.coreset {
-            share if share <= 1.0 => share * seen as f64,
-            count => count,
-        };
-        (wanted as usize).clamp(1, held.min(self.settings.max_bank as usize).max(1))
-    }
-
-    fn select(&self, rows: Array2<f32>, seen: u64) -> Result<Bank> {
-        let count = self.bank_size(rows.nrows(), seen);
-        if count >= rows.nrows() {
-            return Ok(Bank::new(rows, &self.host)?);
-        }
-        let seed = self.host.seed();
-        let start = choose(rows.nrows(), 1, seed).first().copied().unwrap_or(0);
-        let dims = self.settings.projection as usize;
-        let picks = if dims > 0 && dims < rows.ncols() {
-            let projected = project(rows.view(), dims, seed, &self.host)?;
-            greedy_k_centre(projected.view(), count, start, &self.host)?.picks
-        } else {
-            greedy_k_centre(rows.view(), count, start, &self.host)?.picks
-        };
-        Ok(Bank::new(rows.select(Axis(0), &picks), &self.host)?)
-    }
 }
 
 impl Method for PatchCore {
@@ -123,7 +100,7 @@ impl Method for PatchCore {
         paper: "Roth, Pemula, Zepeda, Schölkopf, Brox, Gehler: Towards Total Recall in Industrial Anomaly Detection (CVPR 2022)",
         deviations: "Layers of 1024 channels or fewer together are averaged over the neighbourhood and concatenated, as anomalib does; \
             wider ones are pooled to 1024 values as in the official code. The coreset is selected among at most `max_rows` \
-            patches, drawn evenly, and holds at most `max_bank`. A masked cell is neither learnt nor scored, but enters \
+            patches at once and holds at most `max_bank`. A masked cell is neither learnt nor scored, but enters \
             its neighbours' averages as the step before left it.",
         inputs: &[InputPort {
             name: "features",
@@ -187,11 +164,21 @@ impl Method for PatchCore {
         out.image_score(0, f64::from(image))
     }
 
-    fn fit_begin(&mut self, _fit: Fit) -> Result<()> {
+    fn fit_begin(&mut self, fit: Fit) -> Result<()> {
         let plan = self.planned()?;
+        let Settings { max_rows, max_bank, memory_limit, projection, .. } = self.settings;
+        let limits = Limits {
+            channels: plan.channels,
+            projection: if projection == 0 { plan.channels } else { projection as usize },
+            max_rows: max_rows as usize,
+            max_bank: max_bank as usize,
+            memory: (memory_limit as usize).saturating_mul(1 << 20),
+            parts: self.settings.excess == "parts",
+            expected: (plan.rows * plan.cols)
+                .saturating_mul(usize::try_from(fit.samples).unwrap_or(usize::MAX)),
+        };
         self.bank = None;
-        self.gathered =
-            Some(Reservoir::new(plan.channels, self.settings.max_rows as usize, self.host.seed())?);
+        self.gathered = Some(Gather::new(&limits, self.host)?);
         Ok(())
     }
 
@@ -203,12 +190,11 @@ impl Method for PatchCore {
 
     fn fit_end(&mut self) -> Result<Next> {
         let gathered = self.gathered.take().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
-        let seen = gathered.seen();
-        if seen == 0 {
+        if gathered.seen() == 0 {
             return Err(Error::input("features", "no training scan has a valid cell"));
         }
         self.host.progress(0.0, "selecting the coreset")?;
-        self.bank = Some(self.select(gathered.into_rows(), seen)?);
+        self.bank = Some(gathered.finish(self.settings.coreset)?);
         Ok(Next::Done)
     }
 

@@ -1,6 +1,7 @@
 //! PatchCore (Roth et al. 2022): a memory bank of patch vectors of good scans, and the distance to its nearest row.
 
 mod detector;
+mod gather;
 #[cfg(test)]
 mod tests;
 

@@ -81,6 +81,69 @@ fn the_bank_has_the_size_asked_for() {
     assert_eq!(size(&[("coreset", float(0.1)), ("projection", int(2))]), 8);
 }
 
+/// Many patches of wide vectors: scans of 64 cells.
+fn many(scans: usize) -> Vec<Vec<TestValue>> {
+    let value = |i: usize, seed: usize| ((i * 7919 + seed * 104_729) % 1009) as f32 * 0.01;
+    let scan = |seed| vec![grid([200, 8, 8], &(0..12_800).map(|i| value(i, seed)).collect::<Vec<_>>())];
+    (0..scans).map(scan).collect()
+}
+
+#[test]
+fn patches_in_the_scratch_folder_make_the_same_bank() {
+    let folder = tempfile::tempdir().unwrap();
+    for excess in ["draw", "parts"] {
+        let params = [
+            ("max_rows", ParamValue::Int(300)),
+            ("coreset", ParamValue::Float(40.0)),
+            ("projection", ParamValue::Int(16)),
+            ("excess", ParamValue::String(excess.into())),
+        ];
+        let mut spilled = params.to_vec();
+        // 300 patches of 200 columns are more than that in memory, and less without the patches themselves.
+        spilled.push(("memory_limit", ParamValue::Int(1)));
+        let mut bank = Vec::new();
+        for (params, scans) in [(&params[..], many(10)), (&spilled, many(10))] {
+            let mut runner = Runner::new::<PatchCore>(params).unwrap().with_scratch(folder.path()).unwrap();
+            runner.fit(&scans).unwrap();
+            bank.push(runner.save().unwrap());
+        }
+        assert!(bank[0] == bank[1], "{excess}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn parts_keep_a_rare_patch_that_a_draw_would_likely_miss() {
+    let mut scans = many(40);
+    // One patch of 2560 lies far from all others.
+    (0..200).for_each(|c| scans[17][0].values[c * 64 + 5] = 500.0);
+    let nearest = |excess: &str| {
+        let params = [
+            ("max_rows", ParamValue::Int(256)),
+            ("coreset", ParamValue::Float(20.0)),
+            ("projection", ParamValue::Int(32)),
+            ("neighbours", ParamValue::Int(0)),
+            ("pool", ParamValue::Int(1)),
+            ("excess", ParamValue::String(excess.into())),
+        ];
+        let mut runner = Runner::new::<PatchCore>(&params).unwrap();
+        runner.fit(&scans).unwrap();
+        runner.score(&scans[17]).unwrap().remove(0).values[5]
+    };
+    assert_eq!(nearest("parts"), 0.0);
+    assert!(nearest("draw") > 1000.0);
+}
+
+#[test]
+fn a_limit_below_the_patches_bounds_how_many_are_compared() {
+    let params = [("memory_limit", ParamValue::Int(1)), ("coreset", ParamValue::Float(1.0))];
+    let mut runner = Runner::new::<PatchCore>(&params).unwrap();
+    runner.fit(&many(60)).unwrap();
+    let rows = u64::from_le_bytes(runner.save().unwrap()[HEADER + 16..][..8].try_into().unwrap());
+    // A MiB over the bytes of a patch, of what is compared, and of its part in the selection.
+    assert_eq!(rows, (1 << 20) / (200 * 4 + 128 * 4 + 450));
+}
+
 #[test]
 fn a_saved_bank_scores_the_same_bits() {
     let fit = |seed| {
