@@ -87,10 +87,17 @@ pub struct Inspection {
     pub regions: Vec<Region>,
     /// Time of each stage, in order: load, each step, map.
     pub times: Vec<(String, Duration)>,
-    /// Wall time from files to verdict.
+    /// From files to verdict: the time of loading and that of the rest.
     pub total: Duration,
     /// The scan, for pictures.
     pub scan: Prepared,
+}
+
+/// A scan whose files were read.
+struct Loaded {
+    scan: Prepared,
+    /// What reading and preparing took.
+    time: Duration,
 }
 
 impl Inspector {
@@ -154,10 +161,37 @@ impl Inspector {
     /// # Errors
     /// Why it could not be inspected: the caller reports it as `invalid`.
     pub fn inspect(&self, files: &ScanFiles) -> Result<Inspection> {
+        self.inspect_loaded(self.load(files)?)
+    }
+
+    /// Inspects scans in order and hands each to `done` with its result. While a scan is inspected the files of the next one are read
+    /// and decoded, which takes the work of the pool that the scan at hand leaves over.
+    ///
+    /// # Errors
+    /// The first error of `done`.
+    pub fn inspect_all<E: Send>(
+        &self,
+        scans: &[ScanFiles],
+        mut done: impl FnMut(&ScanFiles, Result<Inspection>) -> std::result::Result<(), E> + Send,
+    ) -> std::result::Result<(), E> {
+        let mut loaded = scans.first().map(|files| self.load(files));
+        for (at, files) in scans.iter().enumerate() {
+            let Some(ready) = loaded.take() else { break };
+            let next = scans.get(at + 1);
+            let (result, read) = self.pipeline.join(
+                || done(files, ready.and_then(|ready| self.inspect_loaded(ready))),
+                || next.map(|files| self.load(files)),
+            );
+            result?;
+            loaded = read;
+        }
+        Ok(())
+    }
+
+    fn load(&self, files: &ScanFiles) -> Result<Loaded> {
         let start = Instant::now();
         let scan = prepare::load_without(&self.recipe, files, &[])?;
-        let loaded = start.elapsed();
-        self.inspect_prepared(scan, start, loaded)
+        Ok(Loaded { scan, time: start.elapsed() })
     }
 
     /// The thresholds for scans of which these sensors measured nothing.
@@ -188,8 +222,9 @@ impl Inspector {
         }
     }
 
-    fn inspect_prepared(&self, scan: Prepared, start: Instant, loaded: Duration) -> Result<Inspection> {
-        let mut times = vec![("load".to_owned(), loaded)];
+    fn inspect_loaded(&self, Loaded { scan, time }: Loaded) -> Result<Inspection> {
+        let start = Instant::now();
+        let mut times = vec![("load".to_owned(), time)];
         let graph = &self.pipeline.graph;
         let missing = scan.missing(&self.recipe);
         let calibration = self.calibration(&missing)?;
@@ -219,7 +254,7 @@ impl Inspector {
             map,
             regions,
             times,
-            total: start.elapsed(),
+            total: time + start.elapsed(),
             scan,
         })
     }

@@ -317,6 +317,15 @@ impl Pipeline {
         Ok(outcome)
     }
 
+    /// Does two things at the same time where the pool has more than one thread.
+    pub(crate) fn join<A: Send, B: Send>(
+        &self,
+        first: impl FnOnce() -> A + Send,
+        second: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        self.services.pool.join(first, second)
+    }
+
     /// Steps whose outputs a step takes, each once.
     fn parents(&self, step: usize, partial: Option<&Partial>) -> Vec<usize> {
         let mut parents: Vec<usize> = self

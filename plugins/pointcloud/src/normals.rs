@@ -1,8 +1,9 @@
 //! Surface normals of organised scans and of clouds, as unit vectors towards the camera at the origin.
 
 use crate::neighbours::Neighbours;
-use crate::plane::{Moments, towards_camera};
+use crate::plane::{Moments, least_directions, towards_camera};
 use assay_sdk::{Parallel, for_each_chunk};
+use pulp::{Arch, Simd, WithSimd};
 
 /// A normal of each point or pixel; `None` where its surroundings do not span a plane.
 pub(crate) type Normals = Vec<Option<[f32; 3]>>;
@@ -10,6 +11,9 @@ pub(crate) type Normals = Vec<Option<[f32; 3]>>;
 /// Rows or points a task.
 const ROWS: usize = 8;
 const POINTS: usize = 512;
+
+/// Pixels whose planes are found together.
+const LANES: usize = 8;
 
 /// Steepest step to a neighbouring pixel that still is one surface, in steps sideways: about 63 degrees.
 const STEEPEST: f64 = 2.0;
@@ -77,18 +81,35 @@ pub(crate) fn of_cloud(
 /// that lie on its own surface, that is, whose depth differs by no more than [`STEEPEST`] times the window's radius in
 /// metres. A pixel with fewer than a quarter of its window has none.
 ///
-/// Where no depth differs by more, which is nearly everywhere, the sums over a window are sums of column sums.
+/// Where no depth differs by more, which is nearly everywhere, the sums over a window are differences of running sums of column
+/// sums, so that their cost does not grow with the window.
 pub(crate) fn of_scan(scan: &Scan<'_>, window: usize, par: &dyn Parallel) -> Normals {
     let mut normals = vec![None; scan.valid.len()];
     let Some(pitch) = scan.pitch() else { return normals };
     let fit = Fit { scan, window, jump: STEEPEST * window as f64 * pitch, centre: centre(scan) };
     for_each_chunk(par, &mut normals, ROWS * scan.cols, &|chunk, part| {
-        let mut sums = Sums::default();
-        for (row, out) in (chunk * ROWS..).zip(part.chunks_mut(scan.cols)) {
-            fit.row(row, &mut sums, out);
-        }
+        Arch::new().dispatch(Rows { fit: &fit, first: chunk * ROWS, out: part });
     });
     normals
+}
+
+/// Some rows, one after the other, on the widest vectors that the machine has.
+struct Rows<'a> {
+    fit: &'a Fit<'a>,
+    first: usize,
+    out: &'a mut [Option<[f32; 3]>],
+}
+
+impl WithSimd for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let mut sums = Sums::default();
+        for (row, out) in (self.first..).zip(self.out.chunks_mut(self.fit.scan.cols)) {
+            self.fit.row(row, &mut sums, out);
+        }
+    }
 }
 
 /// The mean of the valid points: an origin near them keeps the sums of squares exact enough.
@@ -108,38 +129,115 @@ struct Fit<'a> {
     centre: [f64; 3],
 }
 
-/// Sums over the rows of a window, by column: count, the first and the second moments, and the range of depth.
+/// Sums over the rows of a window: count, the first and the second moments, and the range of depth.
 #[derive(Default)]
 struct Sums {
+    /// Of each column, then of all columns before it.
     moments: [Vec<f64>; 10],
-    nearest: Vec<f64>,
-    farthest: Vec<f64>,
+    /// By column.
+    nearest: Vec<f32>,
+    farthest: Vec<f32>,
+    /// By window around a column.
+    least: Vec<f32>,
+    most: Vec<f32>,
+}
+
+/// Pixels of a row whose normals are computed side by side.
+#[derive(Default)]
+struct Batch {
+    cols: [usize; LANES],
+    covariances: [[f64; LANES]; 6],
+    len: usize,
+}
+
+impl Batch {
+    #[inline(always)]
+    fn add(&mut self, col: usize, covariance: [f64; 6]) {
+        self.cols[self.len] = col;
+        for (to, from) in self.covariances.iter_mut().zip(covariance) {
+            to[self.len] = from;
+        }
+        self.len += 1;
+    }
 }
 
 impl Fit<'_> {
-    /// The normals of one row.
+    /// The normals of a row.
+    #[inline(always)]
     fn row(&self, row: usize, sums: &mut Sums, out: &mut [Option<[f32; 3]>]) {
         self.sum_columns(row, sums);
+        self.run(sums);
         let cols = self.scan.cols;
         let quarter = (2 * self.window + 1).pow(2) as f64 / 4.0;
-        for (col, normal) in out.iter_mut().enumerate() {
+        let mut batch = Batch::default();
+        for col in 0..cols {
             let i = row * cols + col;
             if !self.scan.valid[i] {
                 continue;
             }
-            let p = self.scan.point(i).map(f64::from);
+            let depth = f64::from(self.scan.planes[2][i]);
             let span = col.saturating_sub(self.window)..(col + self.window + 1).min(cols);
-            let nearest = sums.nearest[span.clone()].iter().copied().fold(f64::INFINITY, f64::min);
-            let farthest = sums.farthest[span.clone()].iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let moments = if p[2] - nearest <= self.jump && farthest - p[2] <= self.jump {
+            let (nearest, farthest) = (f64::from(sums.least[col]), f64::from(sums.most[col]));
+            let moments = if depth - nearest <= self.jump && farthest - depth <= self.jump {
                 let [count, first @ .., xx, xy, xz, yy, yz, zz] =
-                    sums.moments.each_ref().map(|m| m[span.clone()].iter().sum::<f64>());
+                    sums.moments.each_ref().map(|m| m[span.end] - m[span.start]);
                 Moments { count, first, second: [xx, xy, xz, yy, yz, zz] }
             } else {
-                self.own_surface(row, span, p[2])
+                self.own_surface(row, span, depth)
             };
-            if moments.count >= quarter {
-                *normal = moments.normal().map(|n| towards_camera(n, p));
+            if moments.count >= quarter.max(3.0) {
+                batch.add(col, moments.covariance());
+                if batch.len == LANES {
+                    self.empty(&mut batch, row, out);
+                }
+            }
+        }
+        self.empty(&mut batch, row, out);
+    }
+
+    /// Sets the normals of a batch.
+    #[inline(always)]
+    fn empty(&self, batch: &mut Batch, row: usize, out: &mut [Option<[f32; 3]>]) {
+        let found = least_directions(&batch.covariances);
+        for lane in 0..batch.len {
+            let normal = found.map(|v| v[lane]);
+            let col = batch.cols[lane];
+            let p = self.scan.point(row * self.scan.cols + col).map(f64::from);
+            out[col] = (normal != [0.0; 3]).then(|| towards_camera(normal, p));
+        }
+        batch.len = 0;
+    }
+
+    /// Column sums to running sums, ranges of columns to ranges of windows.
+    #[inline(always)]
+    fn run(&self, sums: &mut Sums) {
+        let cols = self.scan.cols;
+        let mut total = [0.0; 10];
+        for c in 0..cols {
+            for (moment, total) in sums.moments.iter_mut().zip(&mut total) {
+                let own = moment[c];
+                moment[c] = *total;
+                *total += own;
+            }
+        }
+        for (moment, total) in sums.moments.iter_mut().zip(total) {
+            moment[cols] = total;
+        }
+        let Sums { nearest, farthest, least, most, .. } = sums;
+        least.clone_from(nearest);
+        most.clone_from(farthest);
+        for shift in 1..=self.window.min(cols.saturating_sub(1)) {
+            for (least, other) in least.iter_mut().zip(&nearest[shift..]) {
+                *least = if *other < *least { *other } else { *least };
+            }
+            for (least, other) in least[shift..].iter_mut().zip(&*nearest) {
+                *least = if *other < *least { *other } else { *least };
+            }
+            for (most, other) in most.iter_mut().zip(&farthest[shift..]) {
+                *most = if *other > *most { *other } else { *most };
+            }
+            for (most, other) in most[shift..].iter_mut().zip(&*farthest) {
+                *most = if *other > *most { *other } else { *most };
             }
         }
     }
@@ -148,26 +246,29 @@ impl Fit<'_> {
         row.saturating_sub(self.window)..(row + self.window + 1).min(self.scan.rows)
     }
 
+    #[inline(always)]
     fn sum_columns(&self, row: usize, sums: &mut Sums) {
         let cols = self.scan.cols;
         for m in &mut sums.moments {
             m.clear();
-            m.resize(cols, 0.0);
+            m.resize(cols + 1, 0.0);
         }
         sums.nearest.clear();
-        sums.nearest.resize(cols, f64::INFINITY);
+        sums.nearest.resize(cols, f32::INFINITY);
         sums.farthest.clear();
-        sums.farthest.resize(cols, f64::NEG_INFINITY);
-        let [n, x1, y1, z1, xx, xy, xz, yy, yz, zz] = &mut sums.moments;
+        sums.farthest.resize(cols, f32::NEG_INFINITY);
+        let [n, x1, y1, z1, xx, xy, xz, yy, yz, zz] = sums.moments.each_mut().map(|m| &mut m[..cols]);
+        let (nearest, farthest) = (&mut sums.nearest[..cols], &mut sums.farthest[..cols]);
         for r in self.rows(row) {
             let line = r * cols..(r + 1) * cols;
             let [xs, ys, zs] = self.scan.planes.map(|plane| &plane[line.clone()]);
             let valid = &self.scan.valid[line];
             for c in 0..cols {
+                // Selected, not multiplied: what is not valid may be NaN.
                 let keep = |v: f32, centre: f64| if valid[c] { f64::from(v) - centre } else { 0.0 };
                 let (x, y, z) =
                     (keep(xs[c], self.centre[0]), keep(ys[c], self.centre[1]), keep(zs[c], self.centre[2]));
-                n[c] += f64::from(valid[c]);
+                n[c] += f64::from(u8::from(valid[c]));
                 x1[c] += x;
                 y1[c] += y;
                 z1[c] += z;
@@ -177,15 +278,13 @@ impl Fit<'_> {
                 yy[c] += y * y;
                 yz[c] += y * z;
                 zz[c] += z * z;
-                if valid[c] {
-                    sums.nearest[c] = sums.nearest[c].min(f64::from(zs[c]));
-                    sums.farthest[c] = sums.farthest[c].max(f64::from(zs[c]));
-                }
+                let (near, far) = (nearest[c], farthest[c]);
+                nearest[c] = if valid[c] && zs[c] < near { zs[c] } else { near };
+                farthest[c] = if valid[c] && zs[c] > far { zs[c] } else { far };
             }
         }
     }
 
-    /// The moments of the pixels of a window whose depth is near `depth`.
     fn own_surface(&self, row: usize, span: std::ops::Range<usize>, depth: f64) -> Moments {
         let mut moments = Moments::default();
         for r in self.rows(row) {

@@ -33,48 +33,109 @@ impl Moments {
         if self.count < 3.0 {
             return None;
         }
-        let [x, y, z] = self.first.map(|s| s / self.count);
-        let [xx, xy, xz, yy, yz, zz] = self.second.map(|s| s / self.count);
-        least_direction([xx - x * x, xy - x * y, xz - x * z, yy - y * y, yz - y * z, zz - z * z])
+        least_direction(self.covariance())
+    }
+
+    /// Covariance of the points, `[xx, xy, xz, yy, yz, zz]`; there is at least one.
+    #[inline(always)]
+    pub(crate) fn covariance(&self) -> [f64; 6] {
+        let share = 1.0 / self.count;
+        let [x, y, z] = self.first.map(|s| s * share);
+        let [xx, xy, xz, yy, yz, zz] = self.second.map(|s| s * share);
+        [xx - x * x, xy - x * y, xz - x * z, yy - y * y, yz - y * z, zz - z * z]
     }
 }
 
 /// The unit eigenvector of the least eigenvalue of the covariance `[xx, xy, xz, yy, yz, zz]`.
-///
-/// The eigenvalues come from the trigonometric solution of the characteristic polynomial (Smith 1961); the vector is
-/// the longest cross product of two rows of the matrix less its eigenvalue.
 fn least_direction(covariance: [f64; 6]) -> Option<[f64; 3]> {
-    let largest = covariance.iter().fold(0.0f64, |a, v| a.max(v.abs()));
-    if largest <= 0.0 || !largest.is_finite() {
-        return None;
-    }
-    let [xx, xy, xz, yy, yz, zz] = covariance.map(|v| v / largest);
-    let mean = (xx + yy + zz) / 3.0;
-    let (dx, dy, dz) = (xx - mean, yy - mean, zz - mean);
-    let spread = ((dx * dx + dy * dy + dz * dz + 2.0 * (xy * xy + xz * xz + yz * yz)) / 6.0).sqrt();
-    if spread <= 0.0 {
-        return None;
-    }
-    let det = dx * (dy * dz - yz * yz) - xy * (xy * dz - yz * xz) + xz * (xy * yz - dy * xz);
-    let angle = (det / (2.0 * spread * spread * spread)).clamp(-1.0, 1.0).acos() / 3.0;
-    let greatest = mean + 2.0 * spread * angle.cos();
-    let least = mean + 2.0 * spread * (angle + std::f64::consts::TAU / 3.0).cos();
-    let middle = 3.0 * mean - greatest - least;
-    if middle <= THINNEST * greatest {
-        return None;
-    }
-    let rows = [[xx - least, xy, xz], [xy, yy - least, yz], [xz, yz, zz - least]];
-    let candidates = [cross(rows[0], rows[1]), cross(rows[1], rows[2]), cross(rows[2], rows[0])];
-    let lengths = candidates.map(|v| dot(v, v));
-    let best = (1..3).fold(0, |best, i| if lengths[i] > lengths[best] { i } else { best });
-    let length = lengths[best].sqrt();
-    (length > THINNEST * greatest * greatest).then(|| candidates[best].map(|v| v / length))
+    let found = least_directions(&covariance.map(|v| [v]));
+    (found[0] != [0.0] || found[1] != [0.0] || found[2] != [0.0]).then(|| found.map(|v| v[0]))
 }
 
+/// Steps of Newton's method at most. Points on a surface take three or four.
+const STEPS: usize = 40;
+
+/// The unit eigenvectors of the least eigenvalues of `N` covariances `[xx, xy, xz, yy, yz, zz]`, side by side: the longest cross
+/// product of two rows of each matrix less its eigenvalue. Zeros where there is none.
+///
+/// Each lane is computed as it would be alone, in the same operations, so that the bits do not depend on `N`.
+#[inline(always)]
+pub(crate) fn least_directions<const N: usize>(covariance: &[[f64; N]; 6]) -> [[f64; N]; 3] {
+    let mut scaled = [[0.0; N]; 6];
+    for l in 0..N {
+        let largest = covariance.iter().fold(0.0f64, |a, v| if v[l].abs() > a { v[l].abs() } else { a });
+        let scale = 1.0 / largest;
+        for (to, from) in scaled.iter_mut().zip(covariance) {
+            to[l] = from[l] * scale;
+        }
+    }
+    let [xx, xy, xz, yy, yz, zz] = &scaled;
+    // The characteristic polynomial x^3 - trace x^2 + minors x - det.
+    let (mut trace, mut minors, mut det) = ([0.0; N], [0.0; N], [0.0; N]);
+    for l in 0..N {
+        trace[l] = xx[l] + yy[l] + zz[l];
+        minors[l] = (xx[l] * yy[l] - xy[l] * xy[l])
+            + (xx[l] * zz[l] - xz[l] * xz[l])
+            + (yy[l] * zz[l] - yz[l] * yz[l]);
+        det[l] = xx[l] * (yy[l] * zz[l] - yz[l] * yz[l]) - xy[l] * (xy[l] * zz[l] - yz[l] * xz[l])
+            + xz[l] * (xy[l] * yz[l] - yy[l] * xz[l]);
+    }
+    let least = least_roots(&trace, &minors, &det);
+    let mut out = [[0.0; N]; 3];
+    for l in 0..N {
+        // Of the other two eigenvalues the sum, which is about the greatest of all, and the product.
+        let sum = trace[l] - least[l];
+        let product = minors[l] - least[l] * sum;
+        let (a, b, c) = (xx[l] - least[l], yy[l] - least[l], zz[l] - least[l]);
+        let rows = [[a, xy[l], xz[l]], [xy[l], b, yz[l]], [xz[l], yz[l], c]];
+        let first = cross(rows[0], rows[1]);
+        let (second, third) = (cross(rows[1], rows[2]), cross(rows[2], rows[0]));
+        let (mut best, mut squared) = (first, dot(first, first));
+        for next in [second, third] {
+            let longer = dot(next, next) > squared;
+            squared = if longer { dot(next, next) } else { squared };
+            best = std::array::from_fn(|i| if longer { next[i] } else { best[i] });
+        }
+        let length = squared.sqrt();
+        // False for what is not finite, too.
+        let spans = (product > THINNEST * sum * sum) & (length > THINNEST * sum * sum);
+        let along = if spans { 1.0 / length } else { 0.0 };
+        for (out, v) in out.iter_mut().zip(best) {
+            out[l] = if spans { v * along } else { 0.0 };
+        }
+    }
+    out
+}
+
+/// The least roots of x^3 - trace x^2 + minors x - det, whose roots are real and not negative, by Newton's method from 0: left of
+/// its least root a cubic of real roots is concave and rises, so that every step ends left of the root, too.
+#[inline(always)]
+fn least_roots<const N: usize>(trace: &[f64; N], minors: &[f64; N], det: &[f64; N]) -> [f64; N] {
+    let mut x = [0.0; N];
+    for _ in 0..STEPS {
+        let mut moved = 0.0f64;
+        for l in 0..N {
+            let value = ((x[l] - trace[l]) * x[l] + minors[l]) * x[l] - det[l];
+            let slope = (3.0 * x[l] - 2.0 * trace[l]) * x[l] + minors[l];
+            let step = -value / slope;
+            // Rounding ends it, and a multiple root, where the slope vanishes. Once a lane stands still, it stays.
+            let step = if step > 1e-17 { step } else { 0.0 };
+            x[l] += step;
+            moved = if step > moved { step } else { moved };
+        }
+        if moved <= 0.0 {
+            break;
+        }
+    }
+    x
+}
+
+#[inline(always)]
 fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
     [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 }
 
+#[inline(always)]
 fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }

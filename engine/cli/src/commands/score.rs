@@ -11,7 +11,7 @@ use assay_core::inspect::{Inspector, Verdict};
 use assay_core::report::one_line;
 use assay_core::result::ResultLine;
 use assay_core::station::request::{LONGEST, Line, Refused, read_line, scan_of_line};
-use assay_core::station::{Outputs, answer};
+use assay_core::station::{Outputs, answer, answer_all};
 use assay_data::ScanFiles;
 use assay_data::layout::scans_under;
 use std::path::{Path, PathBuf};
@@ -74,11 +74,14 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
             twice.id
         );
     }
-    let mut status = Status::Ok;
-    for (done, files) in scans.iter().enumerate() {
-        anyhow::ensure!(!interrupt.asked(), "interrupted: {done} of {} scans are scored", scans.len());
-        status = status.max(publish(&answer(&inspector, files, &outputs)?, console)?);
-    }
+    let (mut status, mut done) = (Status::Ok, 0);
+    answer_all(&inspector, &scans, &outputs, |line| {
+        status = status.max(publish(&line, console)?);
+        done += 1;
+        let stop = interrupt.asked() && done < scans.len();
+        anyhow::ensure!(!stop, "interrupted: {done} of {} scans are scored", scans.len());
+        anyhow::Ok(())
+    })?;
     Ok(status)
 }
 

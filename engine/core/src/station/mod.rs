@@ -10,7 +10,7 @@ pub mod watch;
 
 use crate::dump::{self, Wanted};
 use crate::error::{Error, Result};
-use crate::inspect::Inspector;
+use crate::inspect::{Inspection, Inspector};
 use crate::report::{one_line, write_map, write_picture};
 use crate::result::ResultLine;
 use assay_data::ScanFiles;
@@ -33,19 +33,44 @@ pub struct Outputs {
 /// # Errors
 /// Where one of these cannot be written, and [`Error::Cancelled`].
 pub fn answer(inspector: &Inspector, files: &ScanFiles, outputs: &Outputs) -> Result<ResultLine> {
-    let inspection = match inspector.inspect(files) {
-        Ok(inspection) => inspection,
-        Err(Error::Cancelled) => return Err(Error::Cancelled),
-        Err(e) => return Ok(ResultLine::invalid(inspector, &files.id, one_line(&e))),
-    };
-    if let Some(folder) = &outputs.maps {
-        write_map(folder, &inspection)?;
+    outputs.line(inspector, files, inspector.inspect(files))
+}
+
+/// The same for many scans, in order, each line handed to `publish`. The files of a scan are read while the one before it is
+/// inspected.
+///
+/// # Errors
+/// As [`answer`], and those of `publish`.
+pub fn answer_all<E: From<Error> + Send>(
+    inspector: &Inspector,
+    scans: &[ScanFiles],
+    outputs: &Outputs,
+    mut publish: impl FnMut(ResultLine) -> std::result::Result<(), E> + Send,
+) -> std::result::Result<(), E> {
+    inspector.inspect_all(scans, |files, inspected| publish(outputs.line(inspector, files, inspected)?))
+}
+
+impl Outputs {
+    fn line(
+        &self,
+        inspector: &Inspector,
+        files: &ScanFiles,
+        inspected: Result<Inspection>,
+    ) -> Result<ResultLine> {
+        let inspection = match inspected {
+            Ok(inspection) => inspection,
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            Err(e) => return Ok(ResultLine::invalid(inspector, &files.id, one_line(&e))),
+        };
+        if let Some(folder) = &self.maps {
+            write_map(folder, &inspection)?;
+        }
+        if let Some(folder) = &self.pictures {
+            write_picture(folder, inspector, &inspection, None)?;
+        }
+        if let Some((folder, wanted)) = &self.dump {
+            dump::write(folder, inspector, &inspection, wanted)?;
+        }
+        Ok(ResultLine::of(inspector, &inspection))
     }
-    if let Some(folder) = &outputs.pictures {
-        write_picture(folder, inspector, &inspection, None)?;
-    }
-    if let Some((folder, wanted)) = &outputs.dump {
-        dump::write(folder, inspector, &inspection, wanted)?;
-    }
-    Ok(ResultLine::of(inspector, &inspection))
 }
