@@ -19,8 +19,8 @@ ROWS, COLUMNS, COUNT = 50_000, 128, 5_000
 # Most repeats of our brute force and NumPy, which take seconds; anomalib, which takes minutes, runs once.
 MOST_REPEATS = 3
 
-# `mallopt` of glibc: allocations of so many bytes get pages of their own, which are given back. anomalib's of each pick would leave
-# holes in the heap that the next do not fit into: 25 MB a pick.
+# `mallopt` of glibc: allocations of so many bytes get pages of their own, which are given back. Those of anomalib, at each pick,
+# would leave holes in the heap that the next do not fit into: 25 MB a pick.
 M_MMAP_THRESHOLD, LARGE = -3, 16 << 20
 
 # Picks whose distances are within this part of the farthest row's are ties of the peer's rounding.
@@ -81,6 +81,7 @@ class Peer:
         self.picks = np.empty(0, dtype=np.int64)
 
     def __call__(self, _round: int) -> float:
+        """Milliseconds; the number of the round does not matter."""
         return timed(self.run)
 
     def run(self) -> None:

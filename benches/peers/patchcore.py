@@ -1,10 +1,11 @@
 """PatchCore on one scan, from a PNG of 800 x 800 to map and score, against anomalib's inferencer and its export to OpenVINO.
 
-All have the same network (a ResNet-18, layers 2 and 3, at 256 x 256) and the same bank, 2048 rows of 384 values, that Assay selected.
-Without weights from a file the network's are random, and its normalisation is that of the scans: an exact search takes longer
-where vectors spread less evenly, and those of a network without normalisation hardly spread at all.
+All have the same network (a ResNet-18, layers 2 and 3, at 256 x 256) and the same bank, 2048 rows of 384 values, that Assay
+selected. Without weights from a file the network's are random, and its normalisation is that of the scans: an exact search takes
+longer where vectors spread less evenly, and those of a network without normalisation hardly spread at all.
 """
 
+import contextlib
 import json
 import os
 import statistics
@@ -187,7 +188,7 @@ class Anomalib:
         module.post_processor.register_forward_hook(mark("post-process"))
 
     def score(self, scan: Path) -> float:
-        """The image score of a scan as the model makes it, of the picture that Assay sees: anomalib's export shrinks without averaging."""
+        """The model's image score of the picture that Assay sees; the inferencer shrinks scans without averaging."""
         with torch.no_grad():
             return float(self.module.model(NORMALISE(shrunk(scan))).pred_score[0])
 
@@ -195,7 +196,9 @@ class Anomalib:
 def exported_call(bench: Bench, peer: Anomalib, threads: int) -> Callable[[np.ndarray], dict]:
     """anomalib's export for OpenVINO, for one picture at a time; the call takes one that is shrunk already."""
     options = {"dynamic_axes": {}, "opset_version": 18}
-    return openvino_call(peer.module.to_openvino(bench.work, input_size=(INPUT, INPUT), onnx_kwargs=options), threads)
+    with contextlib.redirect_stdout(sys.stderr):
+        file = peer.module.to_openvino(bench.work, input_size=(INPUT, INPUT), onnx_kwargs=options)
+    return openvino_call(file, threads)
 
 
 def openvino_call(file: Path, threads: int, shape: tuple[int, ...] | None = None) -> Callable[[np.ndarray], dict]:

@@ -1,7 +1,6 @@
 """The Rust side: building it, and running its kernels and the `assay` program."""
 
 import json
-import os
 import statistics
 import subprocess
 from pathlib import Path
@@ -32,6 +31,7 @@ class Kernel:
         self.command = [str(word) for word in (program, *arguments, threads, repeats, self.out)]
 
     def __call__(self, _round: int = 0) -> float:
+        """Milliseconds; the number of the round does not matter."""
         printed = subprocess.run(self.command, check=True, stdout=subprocess.PIPE, text=True).stdout
         lines = [line.split() for line in printed.splitlines()]
         return statistics.median(float(value) for word, value in lines if word == "repeat")
@@ -60,7 +60,7 @@ class Station:
     def __init__(self, bench: Bench, model: Path, threads: int):
         self.process = subprocess.Popen(
             assay(bench, "score", model, "-", threads=threads),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
 
     def score(self, scan: Path) -> dict:

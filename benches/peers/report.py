@@ -15,9 +15,9 @@ def table(rows: list[Row]) -> str:
 def line(row: Row) -> str:
     """One line of the table."""
     theirs, ours = (number(statistics.median(times)) for times in (row.theirs, row.ours))
-    return f"| {row.work} | {row.peer} | {row.threads} | {theirs} | {ours} | {row.ratio:.2g} | {row.agreement} |"
+    return f"| {row.work} | {row.peer} | {row.threads} | {theirs} | {ours} | {number(row.ratio)} | {row.agreement} |"
 
 
-def number(milliseconds: float) -> str:
-    """Three digits."""
-    return f"{milliseconds:.0f}" if milliseconds >= 100 else f"{milliseconds:.3g}"
+def number(value: float) -> str:
+    """Three digits, or those before the point."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -3,8 +3,8 @@
     benches/peers/setup
     target/peers/bin/python benches/peers/run.py --data DIR --resnet50 FILE
 
-DIR is a data set in MVTec AD or MVTec 3D-AD layout, FILE an ONNX ResNet-50 that takes pictures of 0 to 255 and has the outputs c3 and
-c4 (layers 2 and 3). The Rust side is built first. Exit status: 0 all answers agree, 1 some do not, or a comparison failed.
+DIR is a data set in MVTec AD or MVTec 3D-AD layout, FILE an ONNX ResNet-50 that takes pictures of 0 to 255 and has the outputs c3
+and c4 (layers 2 and 3). The Rust side is built first. Exit status: 0 all answers agree, 1 some do not, or a comparison failed.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def call(name: str, function: str, *values: object) -> Outcome:
 def build(root: Path) -> Path:
     """Builds programs and plugins; returns their folder."""
     cargo = ["cargo", "build", "--release", "--locked"]
-    for command in (cargo, [*cargo, "-p", "assay", "-p", "assay-benches", "--examples"]):
+    for command in (cargo, [*cargo, "-p", "assay-benches", "--examples"]):
         subprocess.run(command, cwd=root, check=True)
     metadata = ["cargo", "metadata", "--no-deps", "--format-version", "1", "--locked"]
     found = subprocess.run(metadata, cwd=root, check=True, stdout=subprocess.PIPE).stdout
@@ -90,7 +90,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=existing, required=True, metavar="DIR", help="a data set with train and test")
     parser.add_argument("--resnet50", type=existing, metavar="FILE", help="without it what needs it is skipped")
-    parser.add_argument("--resnet18", type=existing, metavar="FILE", help="torchvision's state dict; without it the weights are random")
+    parser.add_argument("--resnet18", type=existing, metavar="FILE", help="torchvision's state dict; else random weights")
     parser.add_argument("--only", nargs="+", choices=COMPARISONS, metavar="NAME", help=f"of {', '.join(COMPARISONS)}")
     parser.add_argument("--threads", type=positive, nargs="+", default=[1, 2], metavar="N")
     parser.add_argument("--repeats", type=positive, default=5, metavar="N")
