@@ -161,7 +161,7 @@ impl Inspector {
     /// # Errors
     /// Why it could not be inspected: the caller reports it as `invalid`.
     pub fn inspect(&self, files: &ScanFiles) -> Result<Inspection> {
-        self.inspect_loaded(self.load(files)?)
+        self.pipeline.install(|| self.inspect_loaded(self.load(files)?))
     }
 
     /// Inspects scans in order and hands each to `done` with its result. While a scan is inspected the files of the next one are read

@@ -1,5 +1,6 @@
 //! From the fused scores to the anomaly map: upsampled to native pixels, smoothed, finite everywhere.
 
+use crate::blur::{blur, gaussian};
 use crate::error::{Error, Result};
 use crate::sample::sample;
 use crate::value::{Data, Value};
@@ -40,55 +41,6 @@ pub fn maximum(map: &Array2<f32>) -> f64 {
     f64::from(map.iter().copied().fold(f32::NEG_INFINITY, f32::max))
 }
 
-/// Half of a normalised Gaussian kernel, centre first, cut at 4 sigma.
-fn gaussian(sigma: f64) -> Vec<f32> {
-    let radius = (4.0 * sigma + 0.5) as usize;
-    let half: Vec<f64> = (0..=radius).map(|i| (-0.5 * (i as f64 / sigma).powi(2)).exp()).collect();
-    let total = half[0] + 2.0 * half[1..].iter().sum::<f64>();
-    half.into_iter().map(|v| (v / total) as f32).collect()
-}
-
-/// Separable convolution with a symmetric kernel; the image is mirrored at its borders (d c b a | a b c d).
-fn blur(image: &Array2<f32>, kernel: &[f32]) -> Array2<f32> {
-    let (rows, cols) = image.dim();
-    let radius = kernel.len() - 1;
-    let mut across = Array2::<f32>::zeros((rows, cols));
-    let mut padded = vec![0f32; cols + 2 * radius];
-    for (from, mut to) in image.outer_iter().zip(across.outer_iter_mut()) {
-        for (at, p) in padded.iter_mut().enumerate() {
-            *p = from[mirror(at as isize - radius as isize, cols)];
-        }
-        if let Some(to) = to.as_slice_mut() {
-            for (t, &p) in to.iter_mut().zip(&padded[radius..]) {
-                *t = kernel[0] * p;
-            }
-            for (k, &weight) in kernel.iter().enumerate().skip(1) {
-                let (left, right) = (&padded[radius - k..], &padded[radius + k..]);
-                for ((t, &a), &b) in to.iter_mut().zip(left).zip(right) {
-                    *t += weight * (a + b);
-                }
-            }
-        }
-    }
-    let mut out = Array2::<f32>::zeros((rows, cols));
-    for (i, mut to) in out.outer_iter_mut().enumerate() {
-        to.assign(&across.row(i).mapv(|v| v * kernel[0]));
-        for (k, &weight) in kernel.iter().enumerate().skip(1) {
-            let above = across.row(mirror(i as isize - k as isize, rows));
-            let below = across.row(mirror(i as isize + k as isize, rows));
-            Zip::from(&mut to).and(&above).and(&below).for_each(|t, &a, &b| *t += weight * (a + b));
-        }
-    }
-    out
-}
-
-/// The index inside `0..n` that `i` mirrors to.
-fn mirror(i: isize, n: usize) -> usize {
-    let period = 2 * n as isize;
-    let at = i.rem_euclid(period);
-    (if at < n as isize { at } else { period - 1 - at }) as usize
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,11 +75,5 @@ mod tests {
                 .unwrap();
         assert!((map[(4, 3)] - 3.0).abs() < 1e-4);
         assert_eq!(map[(4, 4)], -2.0);
-    }
-
-    #[test]
-    fn mirroring_repeats_the_edge() {
-        assert_eq!((-4..8).map(|i| mirror(i, 4)).collect::<Vec<_>>(), [3, 2, 1, 0, 0, 1, 2, 3, 3, 2, 1, 0]);
-        assert_eq!(mirror(-9, 2), 0);
     }
 }

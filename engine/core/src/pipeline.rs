@@ -317,6 +317,11 @@ impl Pipeline {
         Ok(outcome)
     }
 
+    /// Does some work on the pool's threads, and what it splits up, too.
+    pub(crate) fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.services.pool.install(work)
+    }
+
     /// Does two things at the same time where the pool has more than one thread.
     pub(crate) fn join<A: Send, B: Send>(
         &self,

@@ -3,6 +3,10 @@
 use crate::value::{Data, Spec, Value};
 use assay_data::{Frame, Grid, Mask};
 use ndarray::Array2;
+use rayon::prelude::*;
+
+/// Rows a task, at least.
+const ROWS: usize = 16;
 
 /// Size and place of the finest of some grids: the most cells, the first among equals.
 pub(crate) fn finest<'a>(specs: impl Iterator<Item = &'a Spec>) -> (Option<(usize, usize)>, Frame) {
@@ -59,10 +63,11 @@ pub(crate) fn sample(grid: &Grid, size: (usize, usize), frame: Frame) -> (Array2
     };
     let ys = axis(size.0, rows, &|i| grid.frame.row_at(frame.native_y(i)));
     let xs = axis(size.1, cols, &|j| grid.frame.column_at(frame.native_x(j)));
-    let mut scores = Array2::<f32>::zeros(size);
-    let mut valid = Mask::from_elem(size, true);
-    for (i, &(y0, y1, fy)) in ys.iter().enumerate() {
-        for (j, &(x0, x1, fx)) in xs.iter().enumerate() {
+    let mut scores = vec![0f32; size.0 * size.1];
+    let mut valid = vec![true; size.0 * size.1];
+    let rows = scores.par_chunks_mut(size.1.max(1)).zip(valid.par_chunks_mut(size.1.max(1))).zip(&ys);
+    rows.with_min_len(ROWS).for_each(|((scores, valid), &(y0, y1, fy))| {
+        for ((score, valid), &(x0, x1, fx)) in scores.iter_mut().zip(valid).zip(&xs) {
             let corners = [
                 (y0, x0, (1.0 - fy) * (1.0 - fx)),
                 (y0, x1, (1.0 - fy) * fx),
@@ -70,11 +75,11 @@ pub(crate) fn sample(grid: &Grid, size: (usize, usize), frame: Frame) -> (Array2
                 (y1, x1, fy * fx),
             ];
             match &grid.valid {
-                None => scores[(i, j)] = corners.iter().map(|&(y, x, w)| w * plane[(y, x)]).sum(),
+                None => *score = corners.iter().map(|&(y, x, w)| w * plane[(y, x)]).sum(),
                 Some(mask) => {
                     let near = (if fy < 0.5 { y0 } else { y1 }, if fx < 0.5 { x0 } else { x1 });
                     if !mask[near] {
-                        valid[(i, j)] = false;
+                        *valid = false;
                         continue;
                     }
                     let (mut sum, mut weight) = (0.0, 0.0);
@@ -82,11 +87,13 @@ pub(crate) fn sample(grid: &Grid, size: (usize, usize), frame: Frame) -> (Array2
                         sum += w * plane[(y, x)];
                         weight += w;
                     }
-                    scores[(i, j)] = sum / weight;
+                    *score = sum / weight;
                 }
             }
         }
-    }
+    });
+    let scores = Array2::from_shape_vec(size, scores).unwrap_or_default();
+    let valid = Mask::from_shape_vec(size, valid).unwrap_or_default();
     (scores, valid)
 }
 

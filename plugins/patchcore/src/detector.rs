@@ -22,13 +22,13 @@ assay_sdk::params! {
         /// How much of the training patches the bank keeps: up to 1 a share of all patches seen, above 1 a number of rows.
         coreset: f64 = 0.1, min = 1e-6, max = 1e9;
         /// Most training patches that one selection of the coreset compares; its time grows faster than their number.
-        max_rows: i64 = 60_000, min = 1.0, max = 1e9, unit = "rows";
+        max_rows: i64 = 200_000, min = 1.0, max = 1e9, unit = "rows";
         /// What happens to more patches than `max_rows`: "draw" draws so many evenly from all; "parts" thins each part of them in turn and selects the bank from what the parts keep, so that no rare patch is missed, in a time that grows with their number.
         excess: String = "draw".into(), choices = &["draw", "parts"];
         /// Most memory of a fit beside the bank. Patches that would take more are kept in the scratch folder, and where even what is compared of them would, fewer than `max_rows` are compared.
         memory_limit: i64 = 256, min = 1.0, max = 1e9, unit = "MiB";
         /// Most rows of the bank, whatever `coreset` asks for: it bounds the time of a scan.
-        max_bank: i64 = 10_000, min = 1.0, max = 1e9, unit = "rows";
+        max_bank: i64 = 20_000, min = 1.0, max = 1e9, unit = "rows";
         /// Bank rows near the nearest one that weigh the image score (b of Eq. 7); 0 or 1: the image score is the greatest patch score.
         neighbours: i64 = 9, min = 0.0, max = 1000.0, unit = "rows";
         /// Side of the neighbourhood that each patch is averaged over; odd, 1 for none.
@@ -176,6 +176,7 @@ impl Method for PatchCore {
             parts: self.settings.excess == "parts",
             expected: (plan.rows * plan.cols)
                 .saturating_mul(usize::try_from(fit.samples).unwrap_or(usize::MAX)),
+            tell: fit.fold == 0 && fit.pass == 0,
         };
         self.bank = None;
         self.gathered = Some(Gather::new(&limits, self.host)?);

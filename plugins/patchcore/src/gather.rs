@@ -7,7 +7,7 @@
 //! the last selection's.
 
 use assay_kernels::KernelError;
-use assay_kernels::bank::Bank;
+use assay_kernels::bank::{Bank, Neighbour};
 use assay_kernels::choice::{Draw, Reservoir, choose, offered};
 use assay_kernels::coreset::{BYTES_A_ROW, greedy_k_centre};
 use assay_kernels::held::HeldRows;
@@ -35,6 +35,8 @@ pub(crate) struct Limits {
     pub(crate) parts: bool,
     /// No more patches than this will come.
     pub(crate) expected: usize,
+    /// Whether to say what is kept and how well it covers what was seen.
+    pub(crate) tell: bool,
 }
 
 /// How patches beyond the capacity are dealt with.
@@ -64,7 +66,8 @@ pub(crate) struct Gather {
     excess: Excess,
     held: usize,
     seen: u64,
-    sample: Reservoir,
+    /// Patches to tell from how well the bank covers all.
+    sample: Option<Reservoir>,
     max_bank: usize,
 }
 
@@ -112,7 +115,7 @@ impl Gather {
             elements,
             size,
         })?;
-        if capacity < limits.max_rows.min(expected) {
+        if limits.tell && capacity < limits.max_rows.min(expected) {
             let message = format!(
                 "memory_limit holds {capacity} patches at once, fewer than max_rows = {}",
                 limits.max_rows
@@ -137,7 +140,7 @@ impl Gather {
             excess,
             held: 0,
             seen: 0,
-            sample: Reservoir::new(channels, SAMPLE, seed)?,
+            sample: limits.tell.then(|| Reservoir::new(channels, SAMPLE, seed)).transpose()?,
             max_bank: limits.max_bank,
         })
     }
@@ -150,7 +153,9 @@ impl Gather {
     /// Takes in the `patches` [n, channels] that are `valid`.
     pub(crate) fn offer(&mut self, patches: ArrayView2<f32>, valid: &[bool]) -> Result<(), KernelError> {
         let rows = offered(patches, valid)?;
-        self.sample.offer(patches, valid)?;
+        if let Some(sample) = &mut self.sample {
+            sample.offer(patches, valid)?;
+        }
         self.seen += rows.len() as u64;
         if let Excess::Draw(draw) = &mut self.excess {
             let places: Vec<(usize, usize)> =
@@ -252,30 +257,20 @@ impl Gather {
             None => HeldRows::of(compared, dims)?.select(&picks)?,
         };
         let bank = Bank::new(rows, &host)?;
-        report(&bank, sample, seen, held, thinned, host)?;
+        if let Some(sample) = sample {
+            let from = format!("selected from {held}{}", if thinned { " that its parts kept" } else { "" });
+            let cover = cover(&bank, sample, &host)?;
+            let message = format!("the bank keeps {} of {seen} patches, {from}; {cover}", bank.len());
+            host.log(Level::Info, &message);
+        }
         Ok(bank)
     }
 }
 
-/// Says how well the bank covers what was seen.
-fn report(
-    bank: &Bank,
-    sample: Reservoir,
-    seen: u64,
-    held: usize,
-    thinned: bool,
-    host: Host,
-) -> Result<(), KernelError> {
-    let sample = sample.into_rows();
-    let found = bank.nearest(sample.view(), &host)?;
-    let farthest = found.iter().map(|n| n.distance()).fold(0.0, f32::max);
+/// How far from the bank patches lie, in words.
+fn cover(bank: &Bank, sample: Reservoir, host: &Host) -> Result<String, KernelError> {
+    let found = bank.nearest(sample.into_rows().view(), host)?;
+    let farthest = found.iter().map(Neighbour::distance).fold(0.0, f32::max);
     let mean = found.iter().map(|n| f64::from(n.distance())).sum::<f64>() / found.len().max(1) as f64;
-    let from = if thinned { "what its parts kept," } else { "" };
-    let message = format!(
-        "the bank keeps {} of {seen} patches, selected from {from} {held}; of {} patches drawn evenly the farthest lies {farthest:.4} from it, the mean {mean:.4}",
-        bank.len(),
-        found.len(),
-    );
-    host.log(Level::Info, &message.replace("  ", " "));
-    Ok(())
+    Ok(format!("of {} drawn evenly the farthest lies {farthest:.4} from it, the mean {mean:.4}", found.len()))
 }

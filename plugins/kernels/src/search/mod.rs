@@ -20,8 +20,12 @@ use crate::distance::canonical;
 use codes::{Code, Coder};
 use scan::{Blocks, Kernel, LANES, Queries};
 
-/// Blocks walked over by all queries of a tile in turn: their codes stay in the second-level cache.
+/// Blocks walked over by all queries of a tile in turn, at most: their codes stay in the second-level cache.
 const RUN: usize = 32;
+
+/// Runs of a bank at least, where it has as many blocks. Rows lie by their loss and the greatest of a run bounds them all, so
+/// few lossy rows must not share a run with many others.
+const RUNS: usize = 32;
 
 /// Of so many blocks one is looked at first, for distances to begin with.
 const STRIDE: usize = 8;
@@ -56,9 +60,11 @@ impl Index {
         for group in &mut groups {
             group.begin();
         }
-        for run in (0..self.blocks.len()).step_by(RUN) {
+        let blocks = self.blocks.len();
+        let length = (blocks / RUNS).clamp(1, RUN);
+        for run in (0..blocks).step_by(length) {
             for group in &mut groups {
-                group.walk(run..(run + RUN).min(self.blocks.len()));
+                group.walk(run..(run + length).min(blocks));
             }
         }
     }
