@@ -10,9 +10,10 @@ use crate::check;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Worker};
 use crate::model::{self, Manifest, Model, NetworkRecord, PluginRecord, recipe_sha256, scan_record};
-use crate::pipeline::{Known, Pipeline, Runner, Shapes};
+use crate::pipeline::{Known, Pipeline, Runner, Shapes, step_seed};
 use crate::plugin::{Failure, FitPass, Instance, Services};
 use crate::prepare::{self, Prepared};
+use crate::quantise::{self, Looks, Seen, Turned};
 use crate::recipe::{Recipe, resolved};
 use crate::scale::{Scale, Scales, valid_scores};
 use crate::scratch::Scratch;
@@ -82,6 +83,7 @@ struct Fit<'a> {
     pipeline: Pipeline,
     training: &'a [ScanFiles],
     services: &'a Services,
+    engine: &'a Engine,
     /// Native sizes of the training scans.
     natives: Vec<(usize, usize)>,
     /// Fold of each training scan, 1..=folds.
@@ -129,6 +131,7 @@ pub fn fit(
         pipeline: Pipeline::plan(recipe, graph, &example, &Shapes::new(), &services)?,
         training: &split.training,
         services: &services,
+        engine,
         natives: vec![example.native; n],
         folds,
         n_folds,
@@ -149,6 +152,7 @@ pub fn fit(
 
 impl Fit<'_> {
     fn step(&mut self, at: usize) -> Result<()> {
+        self.quantise(at)?;
         let step = &self.pipeline.graph.steps[at];
         let makes_scores = step.outputs.iter().any(|(_, c)| *c == Content::Scores);
         let raw = step.raw;
@@ -224,6 +228,55 @@ impl Fit<'_> {
         if self.takes_scores_only(at) { 1 } else { self.recipe.prepare.rotations }
     }
 
+    /// Training scan `i` at one of its angles, with what is known of it.
+    fn turned<'s>(
+        &self,
+        scan: &'s Prepared,
+        i: usize,
+        turn: usize,
+        turns: usize,
+    ) -> Result<(Cow<'s, Prepared>, Known)> {
+        // What is known is known of the scan as it is.
+        if turn == 0 {
+            return Ok((Cow::Borrowed(scan), self.known(i)?));
+        }
+        let angle = std::f64::consts::TAU * turn as f64 / turns as f64;
+        Ok((Cow::Owned(scan.turned(angle)), Known::new()))
+    }
+
+    /// Gives a network step of precision int8 its int8 network, before anything learns from its features.
+    fn quantise(&mut self, at: usize) -> Result<()> {
+        let step = &self.pipeline.graph.steps[at];
+        let Worker::Onnx(network) = &step.worker else { return Ok(()) };
+        if !network.int8 {
+            return Ok(());
+        }
+        let (wanted, turns) = (self.wanted(at), self.turns(at));
+        let see = |i: usize, turned: Turned| {
+            let loaded = self.load(i, false)?;
+            let turn = if let Turned::By(n) = turned { n % turns } else { 0 };
+            let (scan, known) = self.turned(&loaded, i, turn, turns)?;
+            let outcome = self.pipeline.run(&scan, &wanted, &known, false)?;
+            let bound = self.pipeline.bind(at, &scan, &|s, o| outcome.get((s, o)).cloned())?;
+            let missing = || Error::Request(format!("step `{}` has no input", step.name));
+            let (_, value) = bound.into_iter().next().ok_or_else(missing)?;
+            let Prepared { id, native, scored, .. } = scan.into_owned();
+            Ok(Seen { id, value, native, scored })
+        };
+        let looks = Looks {
+            step: &step.name,
+            range: self.pipeline.inputs[at][0].1.range,
+            planned: self.pipeline.native,
+            engine: self.engine,
+            services: self.services,
+            seed: step_seed(self.recipe.seed, &format!("{} in int8", step.name)),
+            see: &see,
+        };
+        let network = quantise::quantised(network, self.training.len(), &looks)?;
+        self.pipeline.graph.steps[at].worker = Worker::Onnx(network);
+        Ok(())
+    }
+
     /// Keeps the bound inputs of a fitted step for every training scan at every angle.
     fn keep_inputs(&mut self, at: usize) -> Result<()> {
         let step = &self.pipeline.graph.steps[at];
@@ -234,15 +287,7 @@ impl Fit<'_> {
         self.for_each_scan(&what, |i| {
             let scan = self.load(i, self.takes_scores_only(at))?;
             for turn in 0..turns {
-                // What is known is known of the scan as it is.
-                let (scan, known) = if turn == 0 {
-                    (Cow::Borrowed(&scan), self.known(i)?)
-                } else {
-                    (
-                        Cow::Owned(scan.turned(std::f64::consts::TAU * turn as f64 / turns as f64)),
-                        Known::new(),
-                    )
-                };
+                let (scan, known) = self.turned(&scan, i, turn, turns)?;
                 let outcome = self.pipeline.run(&scan, &wanted, &known, false)?;
                 let bound = self.pipeline.bind(at, &scan, &|s, o| outcome.get((s, o)).cloned())?;
                 for (input, (_, value)) in bound.iter().enumerate() {
@@ -438,7 +483,8 @@ fn fitted_model(
                 let (file, sha256) = (network.file.clone(), network.sha256.clone());
                 let shape = |s: &Spec| s.size.map(|(rows, cols)| [s.channels, rows, cols]);
                 let outputs = specs.iter().filter_map(shape).collect();
-                networks.insert(step.name.clone(), NetworkRecord { file, sha256, outputs });
+                let quantisation = network.quantisation.clone();
+                networks.insert(step.name.clone(), NetworkRecord { file, sha256, outputs, quantisation });
                 onnx.insert(network.sha256.clone(), network.bytes.to_vec());
             }
             Worker::Plugin(method) => {

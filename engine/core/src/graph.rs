@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result, nearest};
 use crate::plugin::{Method, MethodInfo, ParamInfo, ParamKind, ParamValue, Registry};
+use crate::quantise::Quantisation;
 use crate::recipe::toml::{Node, Value as Toml};
 use crate::recipe::{From, Recipe, StepDecl};
 use crate::steps::{onnx, onnx_map};
@@ -82,14 +83,33 @@ pub fn builtin_methods() -> Vec<MethodInfo> {
     vec![onnx::info(), onnx_map::info()]
 }
 
+/// The network of a step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetworkFile {
+    /// The ONNX file.
+    pub bytes: Vec<u8>,
+    /// What a fit found out about int8; `None` of a file as the recipe names it.
+    pub quantisation: Option<Quantisation>,
+}
+
+impl std::convert::From<Vec<u8>> for NetworkFile {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, quantisation: None }
+    }
+}
+
 /// The network of a step (its name, and the file that the recipe names; empty = the built-in one): from disk, or out of a model.
-pub type OnnxFiles<'a> = &'a dyn Fn(&str, &str) -> Result<Vec<u8>>;
+pub type OnnxFiles<'a> = &'a dyn Fn(&str, &str) -> Result<NetworkFile>;
 
 /// Reads ONNX files relative to the folder of `recipe`.
-pub fn onnx_beside(recipe: &Path) -> impl Fn(&str, &str) -> Result<Vec<u8>> + use<> {
+pub fn onnx_beside(recipe: &Path) -> impl Fn(&str, &str) -> Result<NetworkFile> + use<> {
     let folder = recipe.parent().map(Path::to_path_buf).unwrap_or_default();
     move |_, name| {
-        if name.is_empty() { Ok(DEFAULT_BACKBONE.to_vec()) } else { read_network(&folder.join(name)) }
+        if name.is_empty() {
+            Ok(DEFAULT_BACKBONE.to_vec().into())
+        } else {
+            read_network(&folder.join(name)).map(Into::into)
+        }
     }
 }
 

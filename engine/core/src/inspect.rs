@@ -2,7 +2,7 @@
 
 use crate::decide::{Judged, judge};
 use crate::error::{Error, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, NetworkFile};
 use crate::model::{Manifest, Model};
 use crate::pipeline::{Known, Pipeline, Runner};
 use crate::plugin::{Registry, Services};
@@ -115,7 +115,11 @@ impl Inspector {
         services: &Services,
     ) -> Result<Self> {
         let recipe = model.parse_recipe()?;
-        let held = |step: &str, _: &str| model.network(step, folder);
+        let held = |step: &str, _: &str| {
+            let record = model.manifest.networks.get(step);
+            let quantisation = record.and_then(|r| r.quantisation.clone());
+            Ok(NetworkFile { bytes: model.network(step, folder)?, quantisation })
+        };
         let mut graph = Graph::resolve(&recipe, registry, engine, &held)?;
         graph.share_threads(engine, services.threads())?;
         let example = blank(&recipe, &model.manifest);

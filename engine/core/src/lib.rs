@@ -16,6 +16,7 @@ pub mod partial;
 pub mod pipeline;
 pub mod plugin;
 pub mod prepare;
+pub mod quantise;
 pub mod recipe;
 pub mod report;
 pub mod result;

@@ -547,7 +547,7 @@ impl Work<'_> {
 }
 
 /// The seed of a step: the recipe's seed and the step's name, so that steps differ and do not depend on their order.
-fn step_seed(seed: u64, name: &str) -> u64 {
+pub(crate) fn step_seed(seed: u64, name: &str) -> u64 {
     let digest = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(name).finalize();
     let mut first = [0; 8];
     first.copy_from_slice(&digest[..8]);

@@ -39,7 +39,8 @@ pub(crate) struct Args {
     /// Layout of the data set, where looking is not enough: mvtec3d, mvtecad or plain.
     #[arg(long, value_name = "L")]
     pub(crate) layout: Option<Layout>,
-    /// Leave the ONNX files out of the model: they are then looked for in the model's folder, by the recipe's names.
+    /// Leave the ONNX files out of the model: they are then looked for in the model's folder, by the recipe's names. int8
+    /// networks, which the fit made, stay in.
     #[arg(long)]
     pub(crate) external: bool,
     #[command(flatten)]
@@ -63,7 +64,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     console.stop_on_memory_shortage();
     let mut model = fit_dataset(&recipe, graph, &dataset, &context, console)?;
     if args.external {
-        model.onnx.clear();
+        model.leave_out_networks();
     }
     model.write(&args.output)?;
     let size = std::fs::metadata(&args.output).map(|m| m.len()).unwrap_or(0);

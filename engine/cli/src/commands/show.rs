@@ -5,6 +5,7 @@ use crate::console::Console;
 use crate::output::{self, line};
 use anyhow::Result;
 use assay_core::model::{Manifest, Model, ScanRecord};
+use assay_core::quantise::Quantisation;
 use std::path::PathBuf;
 
 /// Print what a model holds.
@@ -108,6 +109,9 @@ fn summary(model: &Model, sha256: &str) -> Result<()> {
         let held =
             model.onnx.get(&network.sha256).map_or_else(|| "not in the file".into(), |b| size(b.len()));
         facts.add("networks", &format!("{step}: {name}, {held}, sha256 {}", network.sha256))?;
+        for said in network.quantisation.iter().flat_map(Quantisation::summary) {
+            facts.add("networks", &format!("{step}: {said}"))?;
+        }
     }
     for (name, scales) in &manifest.scales {
         let (patch, image) = (scales.patch, scales.image);

@@ -66,7 +66,9 @@ impl From<Manifest1> for Manifest {
             partial: Vec::new(),
             plugins: old.plugins,
             networks: networks
-                .map(|(step, (file, sha256))| (step, NetworkRecord { file, sha256, outputs: Vec::new() }))
+                .map(|(step, (file, sha256))| {
+                    (step, NetworkRecord { file, sha256, outputs: Vec::new(), quantisation: None })
+                })
                 .collect(),
             training: old.training,
             scales: old.scales,

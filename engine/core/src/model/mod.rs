@@ -17,6 +17,7 @@ mod format1;
 
 use crate::error::{Error, Result};
 use crate::graph::read_network;
+use crate::quantise::Quantisation;
 use crate::recipe::Recipe;
 use crate::scale::Scales;
 use crate::threshold::{Calibration, PartialCalibration};
@@ -117,6 +118,9 @@ pub struct NetworkRecord {
     pub sha256: String,
     /// Shape `[C, rows, columns]` of each output in use, for scans of the native size; empty in format 1.
     pub outputs: Vec<[usize; 3]>,
+    /// How int8 compared with f32, where the recipe asked for int8; `sha256` is that of the network that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantisation: Option<Quantisation>,
 }
 
 /// A scan that went into a model.
@@ -290,6 +294,14 @@ impl Model {
         // The fit may have been given another seed than the recipe's.
         recipe.set_seed(self.manifest.seed);
         Ok(recipe)
+    }
+
+    /// Leaves out the ONNX files that can be had elsewhere: all but the int8 ones, which the fit made.
+    pub fn leave_out_networks(&mut self) {
+        let made = |n: &&NetworkRecord| n.quantisation.as_ref().is_some_and(|q| q.kept);
+        let kept: Vec<&str> =
+            self.manifest.networks.values().filter(made).map(|n| n.sha256.as_str()).collect();
+        self.onnx.retain(|sha256, _| kept.contains(&sha256.as_str()));
     }
 
     /// The ONNX file of a network step: out of the model, the built-in backbone, or the file that the recipe names, looked

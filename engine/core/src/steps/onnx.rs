@@ -3,13 +3,14 @@
 use super::picture::{Channels, Picture, measured};
 use super::tiles::{self, Joined, Tile, Tiles, Tiling};
 use crate::error::Result;
-use crate::graph::OnnxFiles;
+use crate::graph::{NetworkFile, OnnxFiles};
 use crate::plugin::{Failure, MethodInfo, ParamInfo, ParamKind, ParamValue, PortInfo};
+use crate::quantise::Quantisation;
 use crate::recipe::{Recipe, StepDecl};
 use crate::value::{Content, Data, Spec, Value};
 use assay_data::{Frame, Grid};
 use assay_inference::{Engine, Session, sha256_hex};
-use ndarray::{Array3, Array4, ArrayD, Axis, Ix3};
+use ndarray::{Array3, ArrayD, Axis, Ix3};
 use std::sync::Arc;
 
 /// Id of the method.
@@ -86,6 +87,15 @@ pub(super) fn network_params() -> Vec<ParamInfo> {
 pub fn info() -> MethodInfo {
     let mut params = network_params();
     params.extend(tiles::params());
+    params.push(ParamInfo {
+        choices: ["f32", "int8"].map(String::from).to_vec(),
+        ..param(
+            "precision",
+            ParamKind::String,
+            ParamValue::String("f32".into()),
+            "What the network computes in. int8: fitting writes an int8 network by what training scans show, and keeps it if held-out ones are told from defects as well as by f32. For processors with ONNX Runtime.",
+        )
+    });
     params.push(param(
         "taps",
         ParamKind::StringList,
@@ -137,6 +147,10 @@ pub struct Network {
     nhwc: bool,
     channels: Channels,
     tiling: Tiling,
+    /// The recipe asks for int8.
+    pub(crate) int8: bool,
+    /// How int8 compared with f32, where it was tried.
+    pub(crate) quantisation: Option<Quantisation>,
 }
 
 impl std::fmt::Debug for Network {
@@ -173,16 +187,24 @@ impl Network {
             recipe.source().error(line(key), format!("steps.{}.{key}", decl.name), message)
         };
         let file = text("model");
-        let bytes = files(&decl.name, &file).map_err(|e| fail("model", e.to_string()))?;
+        let NetworkFile { bytes, quantisation } =
+            files(&decl.name, &file).map_err(|e| fail("model", e.to_string()))?;
         let (sha256, expected) = (sha256_hex(&bytes), text("sha256"));
-        if !expected.is_empty() && !expected.eq_ignore_ascii_case(&sha256) {
+        // The recipe knows the file that an int8 network was made of.
+        let named = quantisation.as_ref().map_or(&sha256, |q| &q.source_sha256);
+        if !expected.is_empty() && !expected.eq_ignore_ascii_case(named) {
             return Err(fail(
                 "sha256",
-                format!("the ONNX file has {sha256}: it is not the one that this recipe was written for"),
+                format!("the ONNX file has {named}: it is not the one that this recipe was written for"),
             ));
         }
         let label = if file.is_empty() { "the built-in backbone" } else { &file };
         let session = engine.session_cached(label, &bytes, 1).map_err(|e| fail("model", e.to_string()))?;
+        let int8 = text("precision") == "int8";
+        if int8 && quantisation.is_none() {
+            // Before a fit learns anything; after the runtime has found the file to be sound.
+            assay_onnx::quantise::Plan::of(&bytes).map_err(|e| fail("precision", e.to_string()))?;
+        }
         let inputs: Vec<&str> = session.inputs().iter().map(|t| t.name.as_str()).collect();
         let input = match (text("input"), inputs.as_slice()) {
             (name, names) if names.contains(&name.as_str()) => name,
@@ -249,7 +271,43 @@ impl Network {
             nhwc: text("layout") == "nhwc",
             channels: Channels { bgr: text("channels") == "bgr", range, mean, std },
             tiling,
+            int8,
+            quantisation,
         })
+    }
+
+    /// The same settings with another file, of the same inputs and outputs.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub(crate) fn with_file(&self, engine: &Engine, bytes: Vec<u8>) -> Result<Self> {
+        let session = engine.session_cached(self.session.model(), &bytes, 1)?;
+        Ok(Self { session, sha256: sha256_hex(&bytes), bytes: Arc::new(bytes), ..self.clone() })
+    }
+
+    /// The name of the network's image input.
+    pub(crate) fn input(&self) -> &str {
+        &self.input
+    }
+
+    /// Calls `body` with every array that the network would be run on for a value: one, or one a tile.
+    ///
+    /// # Errors
+    /// Those of resizing and of `body`.
+    pub(crate) fn each_input(
+        &self,
+        value: &Value,
+        range: Option<(f64, f64)>,
+        planned: (usize, usize),
+        mut body: impl FnMut(ArrayD<f32>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let size = self.input_size(planned);
+        let picture = Picture::of(value, size)?;
+        let part = |rows, cols| self.batch(&picture.part(rows, cols, &self.channels, range));
+        match self.tiling.cut(size) {
+            None => body(part(0..size.0, 0..size.1)),
+            Some(tiles) => tiles.iter().try_for_each(|t| body(part(t.rows, t.cols))),
+        }
     }
 
     /// Runs on so many threads from now on; the results have the same bits.
@@ -337,16 +395,16 @@ impl Network {
 
     /// All outputs by name.
     pub(super) fn outputs(&self, image: &Array3<f32>) -> Result<Vec<(String, ArrayD<f32>)>, Failure> {
-        let (c, h, w) = image.dim();
-        let input: Array4<f32> = if self.nhwc {
-            image.view().permuted_axes([1, 2, 0]).as_standard_layout().into_owned().insert_axis(Axis(0))
-        } else {
-            image.as_standard_layout().into_owned().insert_axis(Axis(0))
-        };
-        debug_assert_eq!(input.len(), c * h * w);
         self.session
-            .run(&[(&self.input, input.view().into_dyn())])
+            .run(&[(&self.input, self.batch(image).view())])
             .map_err(|e| Failure::about_input(&e.to_string()))
+    }
+
+    /// An image `[3, rows, cols]` as the network's input.
+    fn batch(&self, image: &Array3<f32>) -> ArrayD<f32> {
+        let image = image.view();
+        let image = if self.nhwc { image.permuted_axes([1, 2, 0]) } else { image };
+        image.as_standard_layout().into_owned().insert_axis(Axis(0)).into_dyn()
     }
 
     /// The taps as `[C, h, w]`.

@@ -48,7 +48,7 @@ fn network(bytes: &[u8], set: &[(&str, ParamValue)]) -> Result<Network> {
     };
     let params: Vec<ParamValue> = info.params.iter().map(value).collect();
     let engine = Engine::open(&Options { runtime: Runtime::Rten, ..Options::default() })?;
-    Network::open(&recipe, &recipe.steps[0], &info, &params, &engine, &|_, _| Ok(bytes.to_vec()))
+    Network::open(&recipe, &recipe.steps[0], &info, &params, &engine, &|_, _| Ok(bytes.to_vec().into()))
 }
 
 fn tiled(tiling: &str, size: &[i64], tile: i64, overlap: i64) -> Vec<(&'static str, ParamValue)> {

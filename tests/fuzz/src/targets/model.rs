@@ -108,7 +108,12 @@ fn model() -> Model {
             }],
             networks: BTreeMap::from([(
                 "a".into(),
-                NetworkRecord { file: "n.onnx".into(), sha256: "ff".into(), outputs: vec![[1, 2, 3]] },
+                NetworkRecord {
+                    file: "n.onnx".into(),
+                    sha256: "ff".into(),
+                    outputs: vec![[1, 2, 3]],
+                    quantisation: None,
+                },
             )]),
             training: vec![ScanRecord { id: "train/0".into(), sha256: "00".into() }],
             scales: BTreeMap::from([("a".into(), Scales::RAW)]),

@@ -81,7 +81,7 @@ fn read(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     let station = &*STATION;
     let resolve = |recipe: &Recipe| {
-        Graph::resolve(recipe, &station.registry, &station.engine, &|_, _| Ok(station.network.clone()))
+        Graph::resolve(recipe, &station.registry, &station.engine, &|_, _| Ok(station.network.clone().into()))
     };
     let read = Recipe::parse("recipe.toml", text).and_then(|recipe| Ok((resolve(&recipe)?, recipe)));
     let (graph, recipe) = match read {
