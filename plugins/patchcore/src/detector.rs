@@ -174,8 +174,8 @@ impl Method for PatchCore {
             max_bank: max_bank as usize,
             memory: (memory_limit as usize).saturating_mul(1 << 20),
             parts: self.settings.excess == "parts",
-            expected: (plan.rows * plan.cols)
-                .saturating_mul(usize::try_from(fit.samples).unwrap_or(usize::MAX)),
+            scans: usize::try_from(fit.samples).unwrap_or(usize::MAX),
+            cells: plan.rows * plan.cols,
             tell: fit.fold == 0 && fit.pass == 0,
         };
         self.bank = None;

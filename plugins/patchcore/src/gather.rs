@@ -33,8 +33,9 @@ pub(crate) struct Limits {
     pub(crate) memory: usize,
     /// Whether more patches than `max_rows` are thinned part by part; else `max_rows` are drawn.
     pub(crate) parts: bool,
-    /// No more patches than this will come.
-    pub(crate) expected: usize,
+    /// Scans that will come, and the most patches of one.
+    pub(crate) scans: usize,
+    pub(crate) cells: usize,
     /// Whether to say what is kept and how well it covers what was seen.
     pub(crate) tell: bool,
 }
@@ -43,10 +44,6 @@ pub(crate) struct Limits {
 enum Excess {
     Draw(Draw),
     Parts {
-        /// Patches of a part.
-        part: usize,
-        /// How many of them it keeps.
-        keep: usize,
         /// The first so many patches held are what earlier parts kept.
         survivors: usize,
     },
@@ -66,6 +63,8 @@ pub(crate) struct Gather {
     excess: Excess,
     held: usize,
     seen: u64,
+    /// Scans that came, and that will have come in the end.
+    scans: (usize, usize),
     /// Patches to tell from how well the bank covers all.
     sample: Option<Reservoir>,
     max_bank: usize,
@@ -92,7 +91,8 @@ impl Gather {
     /// Nothing held yet.
     pub(crate) fn new(limits: &Limits, host: Host) -> Result<Self, KernelError> {
         let seed = host.seed();
-        let (channels, expected) = (limits.channels, limits.expected.max(1));
+        let channels = limits.channels;
+        let expected = limits.cells.saturating_mul(limits.scans).max(1);
         let projection = (limits.projection < channels)
             .then(|| Projection::new(channels, limits.projection, seed))
             .transpose()?;
@@ -122,11 +122,8 @@ impl Gather {
             );
             host.log(Level::Info, &message);
         }
-        let excess = if limits.parts && expected > capacity && capacity > 1 {
-            // Half of what is held is a part, the other half what the parts before it kept.
-            let part = capacity / 2;
-            let keep = (part / expected.div_ceil(part)).max(1);
-            Excess::Parts { part, keep, survivors: 0 }
+        let excess = if limits.parts && capacity > 1 {
+            Excess::Parts { survivors: 0 }
         } else {
             Excess::Draw(Draw::new(capacity, seed)?)
         };
@@ -140,6 +137,7 @@ impl Gather {
             excess,
             held: 0,
             seen: 0,
+            scans: (0, limits.scans),
             sample: limits.tell.then(|| Reservoir::new(channels, SAMPLE, seed)).transpose()?,
             max_bank: limits.max_bank,
         })
@@ -157,6 +155,7 @@ impl Gather {
             sample.offer(patches, valid)?;
         }
         self.seen += rows.len() as u64;
+        self.scans.0 += 1;
         if let Excess::Draw(draw) = &mut self.excess {
             let places: Vec<(usize, usize)> =
                 rows.into_iter().filter_map(|row| Some((draw.next_place()?, row))).collect();
@@ -197,31 +196,52 @@ impl Gather {
         Ok(())
     }
 
-    /// Thins the parts that are full or left over to what they keep.
+    /// Thins what came since the last time, part by part. A part is half of what can be held; what all parts keep is to fill the
+    /// other half in the end, as far as the scans so far tell how many patches there will be.
     fn thin(&mut self) -> Result<(), KernelError> {
-        let Excess::Parts { part, keep, survivors } = self.excess else { return Ok(()) };
+        let Excess::Parts { survivors } = self.excess else { return Ok(()) };
+        let half = self.capacity / 2;
+        let expected = self.seen as f64 * (self.scans.1 as f64 / self.scans.0.max(1) as f64).max(1.0);
+        let share = (half as f64 / expected).min(1.0);
         let mut to = survivors;
-        for start in (survivors..self.held).step_by(part) {
-            let length = part.min(self.held - start);
-            let mut picks = self.pick(start, length, (keep * length).div_ceil(part))?;
-            // In the order of the stream, so that no patch is written over before it is moved.
-            picks.sort_unstable();
-            for from in picks.into_iter().map(|pick| start + pick) {
-                let (a, b) = (from * self.dims, to * self.dims);
-                self.compared.copy_within(a..a + self.dims, b);
-                if let Some(held) = &mut self.patches {
-                    held.pull(from, to)?;
-                }
-                to += 1;
-            }
+        for start in (survivors..self.held).step_by(half) {
+            let length = half.min(self.held - start);
+            to = self.keep(start, length, (share * length as f64) as usize, to)?;
+        }
+        if to > half {
+            // More came than the first scans let expect.
+            to = self.keep(0, to, half, 0)?;
         }
         self.held = to;
         self.compared.truncate(to * self.dims);
         if let Some(held) = &mut self.patches {
             held.truncate(to);
         }
-        self.excess = Excess::Parts { part, keep, survivors: to };
+        self.excess = Excess::Parts { survivors: to };
         Ok(())
+    }
+
+    /// Moves `count` patches that cover `start..start + length` to the place `to`, which does not lie behind them; returns the
+    /// place after them.
+    fn keep(
+        &mut self,
+        start: usize,
+        length: usize,
+        count: usize,
+        mut to: usize,
+    ) -> Result<usize, KernelError> {
+        let mut picks = self.pick(start, length, count.max(1))?;
+        // In the order of the stream, so that no patch is written over before it is moved.
+        picks.sort_unstable();
+        for from in picks.into_iter().map(|pick| start + pick) {
+            let (a, b) = (from * self.dims, to * self.dims);
+            self.compared.copy_within(a..a + self.dims, b);
+            if let Some(held) = &mut self.patches {
+                held.pull(from, to)?;
+            }
+            to += 1;
+        }
+        Ok(to)
     }
 
     /// The `count` patches that cover patches `start..start + length`, as numbers in that range.
@@ -241,7 +261,7 @@ impl Gather {
 
     /// The bank: up to 1 a share of all patches that came, above 1 a number of rows.
     pub(crate) fn finish(mut self, coreset: f64) -> Result<Bank, KernelError> {
-        let thinned = matches!(self.excess, Excess::Parts { survivors, .. } if survivors > 0);
+        let thinned = matches!(self.excess, Excess::Parts { survivors } if survivors > 0);
         if thinned {
             self.thin()?;
         }
