@@ -19,7 +19,7 @@ use crate::plugin::{Failure, Services};
 use crate::steps::onnx::Network;
 use crate::value::Value;
 use assay_data::Mask;
-use assay_inference::Engine;
+use assay_inference::{Device, Engine};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use std::sync::Arc;
@@ -86,6 +86,15 @@ pub(crate) fn quantised(network: &Network, n: usize, looks: &Looks<'_>) -> Resul
     let mut random = ChaCha8Rng::seed_from_u64(looks.seed);
     for i in (1..n).rev() {
         order.swap(i, (random.next_u64() % (i as u64 + 1)) as usize);
+    }
+    // No library: rten. Neither it nor a GPU fuses what stands between the int8 layers.
+    let runtime = looks.engine.describe();
+    if runtime.library.is_none() || runtime.device != Device::Cpu {
+        let message = format!(
+            "int8 is for ONNX Runtime on a processor: on {} ({}) it takes longer than f32",
+            runtime.name, runtime.device
+        );
+        looks.services.watch.log(looks.step, 2, &message);
     }
     let (held_out, shown) = order.split_at((n / 3).clamp(1, MOST_HELD_OUT).min(n));
     let shown = &shown[..shown.len().min(MOST_SHOWN)];

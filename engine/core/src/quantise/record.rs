@@ -33,8 +33,9 @@ pub struct Tolerance {
 }
 
 impl Tolerance {
-    /// The one that fits hold networks to.
-    pub const FIT: Self = Self { good: 0.1, separation: 0.02 };
+    /// The one that fits hold networks to. Networks that do well (on the public scans of the measurements) move by 1 % and 0.007, or by
+    /// 2 % on scans of 64 pixels.
+    pub const FIT: Self = Self { good: 0.05, separation: 0.02 };
 }
 
 /// A number of each network.
@@ -124,10 +125,10 @@ mod tests {
 
     #[test]
     fn one_output_beyond_its_tolerance_is_enough_to_refuse() {
-        assert!(record([2.0, 2.19], [0.9, 0.881]).kept && record([2.0, 1.81], [0.9, 1.0]).kept);
+        assert!(record([2.0, 2.09], [0.9, 0.881]).kept && record([2.0, 1.91], [0.9, 1.0]).kept);
         for (good, separation) in [
-            ([2.0, 2.21], [0.9, 0.9]),
-            ([2.0, 1.79], [0.9, 0.9]),
+            ([2.0, 2.11], [0.9, 0.9]),
+            ([2.0, 1.89], [0.9, 0.9]),
             ([2.0, 2.0], [0.9, 0.879]),
             ([2.0, f64::NAN], [0.9, 0.9]),
             ([0.0, 0.1], [0.9, 0.9]),

@@ -85,8 +85,9 @@ pub(super) struct Coding {
 }
 
 impl Coding {
-    /// For the whole range that was seen, and 0, which padding needs exactly. Clipping rare values (percentiles) lost more than it
-    /// gained on scans: what is rare there is what inspection looks for.
+    /// For the whole range that was seen, and 0, which padding needs exactly. Clipping what is rare (percentiles, the mean of each scan's
+    /// extremes) moved the error of features by -17 to +10 % or more on good scans, less on ResNet-50, more on the built-in backbone; and what
+    /// is rare on good scans is what inspection looks for.
     pub(super) fn of(seen: &Observation) -> Self {
         let (low, high) = (f64::from(seen.min.min(0.0)), f64::from(seen.max.max(0.0)));
         let scale = ((high - low) / 255.0).max(1e-9) as f32;
