@@ -90,7 +90,7 @@ fn gaussians(
         moments.add(sample, &vec![true; positions], pool)?;
     }
     let mut gaussians = Gaussians::none(dims, positions, storage)?;
-    gaussians.append(&moments.finish(epsilon, pool)?)?;
+    moments.finish_into(&mut gaussians, epsilon, pool)?;
     Ok(gaussians)
 }
 

@@ -2,16 +2,16 @@
 
 use assay_sdk::{Parallel, for_each_chunk};
 use half::f16;
-use half::slice::HalfFloatSliceExt;
 use ndarray::ArrayView2;
 use pulp::Arch;
 
 use crate::KernelError;
 use crate::error::{area, expect, filled, reserved};
-use crate::triangular::{Factor, Solve, Update};
+use crate::factors::{Factors, LANES, Singles};
+use crate::triangular::{Factor, Update};
 
-/// Positions that one index of the parallel loop scores.
-const POSITIONS: usize = 32;
+/// Blocks of positions that one index of the parallel loop scores.
+const BLOCKS: usize = 2;
 
 /// Values in a packed lower triangle of `dims` rows.
 ///
@@ -88,10 +88,26 @@ impl Moments {
     ///
     /// # Errors
     /// `epsilon` not above zero; a covariance that is not positive definite in f64; no memory.
-    pub fn finish(mut self, epsilon: f64, par: &dyn Parallel) -> Result<Gaussians, KernelError> {
+    pub fn finish(self, epsilon: f64, par: &dyn Parallel) -> Result<Gaussians, KernelError> {
+        let mut gaussians = Gaussians::none(self.dims, self.positions(), Storage::Single)?;
+        self.finish_into(&mut gaussians, epsilon, par)?;
+        Ok(gaussians)
+    }
+
+    /// The same, as further positions of `gaussians`, in their storage.
+    ///
+    /// # Errors
+    /// As [`Self::finish`]; other dimensions; a factor beyond the range of f16 (65504) where that is the storage.
+    pub fn finish_into(
+        mut self,
+        gaussians: &mut Gaussians,
+        epsilon: f64,
+        par: &dyn Parallel,
+    ) -> Result<(), KernelError> {
         if !(epsilon > 0.0 && epsilon.is_finite()) {
             return Err(KernelError::Range { what: "epsilon", range: "above 0 and finite" });
         }
+        expect("dimensions of the Gaussians", gaussians.dims, self.dims)?;
         let (dims, counts) = (self.dims, &self.counts);
         let record = self.records.len() / counts.len();
         for_each_chunk(par, &mut self.records, record, &|i, record| {
@@ -105,22 +121,34 @@ impl Moments {
                 });
             }
         });
-        let packed = record - dims;
-        let mut means = filled("means", area("means", counts.len(), dims)?, 0f32)?;
-        let mut factors = filled("factors", area("factors", counts.len(), packed)?, 0f32)?;
-        for (position, record) in
-            self.records.chunks_exact(record).enumerate().filter(|(i, _)| counts[*i] >= 2)
-        {
-            let (mean, columns) = record.split_at(dims);
-            means[position * dims..][..dims].iter_mut().zip(mean).for_each(|(to, from)| *to = *from as f32);
-            let factor = &mut factors[position * packed..][..packed];
-            factor.iter_mut().zip(columns).for_each(|(to, from)| *to = *from as f32);
+        let values = record - dims;
+        // A block at a time: all of the band in f32 would be half as much memory again.
+        let most = LANES.min(counts.len());
+        let mut means = filled("means", area("means", most, dims)?, 0f32)?;
+        let mut factors = filled("factors", area("factors", most, values)?, 0f32)?;
+        let valid: Vec<bool> = counts.iter().map(|&n| n >= 2).collect();
+        // All are checked before the first is taken in.
+        for (i, record) in self.records.chunks_exact(record).enumerate().filter(|(i, _)| valid[*i]) {
+            let position = gaussians.valid.len() + i;
+            let factor = &mut factors[..values];
+            factor.iter_mut().zip(&record[dims..]).for_each(|(to, from)| *to = *from as f32);
             if factor.iter().any(|x| !x.is_finite()) {
                 return Err(KernelError::NotPositiveDefinite { position });
             }
+            if !gaussians.storage().holds(factor, dims, true) {
+                return Err(KernelError::HalfRange { position });
+            }
         }
-        let valid = counts.iter().map(|&n| n >= 2).collect();
-        Ok(Gaussians { dims, valid, means, factors: Factors::Single(factors) })
+        for (records, valid) in self.records.chunks(LANES * record).zip(valid.chunks(LANES)) {
+            let rooms = means.chunks_exact_mut(dims).zip(factors.chunks_exact_mut(values));
+            for ((record, valid), (mean, factor)) in records.chunks_exact(record).zip(valid).zip(rooms) {
+                let learnt = |x: f64| if *valid { x as f32 } else { 0.0 };
+                mean.iter_mut().zip(&record[..dims]).for_each(|(to, from)| *to = learnt(*from));
+                factor.iter_mut().zip(&record[dims..]).for_each(|(to, from)| *to = learnt(*from));
+            }
+            gaussians.take_in(valid, &means[..valid.len() * dims], &factors[..valid.len() * values]);
+        }
+        Ok(())
     }
 }
 
@@ -142,51 +170,20 @@ impl Storage {
             Self::Half => size_of::<f16>(),
         }
     }
-}
 
-/// Packed lower triangles of all positions, with the reciprocal of the diagonal in its place.
-#[derive(Debug, Clone, PartialEq)]
-enum Factors {
-    Single(Vec<f32>),
-    Half(Vec<f16>),
-}
-
-impl Factors {
-    fn none(storage: Storage, values: usize) -> Result<Self, KernelError> {
-        Ok(match storage {
-            Storage::Single => Self::Single(reserved("factors", values)?),
-            Storage::Half => Self::Half(reserved("factors", values)?),
-        })
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Single(values) => values.len(),
-            Self::Half(values) => values.len(),
-        }
-    }
-
-    /// Values `range`, borrowed or converted into `room`.
-    fn part<'a>(&'a self, range: std::ops::Range<usize>, room: &'a mut Vec<f32>) -> &'a [f32] {
-        match self {
-            Self::Single(values) => &values[range],
-            Self::Half(values) => {
-                room.resize(range.len(), 0.0);
-                values[range].convert_to_f32_slice(room);
-                room
-            }
-        }
-    }
-
-    fn extend(&mut self, more: &[f32]) {
-        match self {
-            Self::Single(values) => values.extend_from_slice(more),
-            Self::Half(values) => {
-                let start = values.len();
-                values.resize(start + more.len(), f16::ZERO);
-                values[start..].convert_from_f32_slice(more);
-            }
-        }
+    /// Whether a packed factor stays finite, and the diagonal of a valid one above zero.
+    fn holds(self, factor: &[f32], dims: usize, valid: bool) -> bool {
+        let kept = |x: f32| match self {
+            Self::Single => x,
+            Self::Half => f16::from_f32(x).to_f32(),
+        };
+        let mut start = 0;
+        factor.iter().all(|&x| kept(x).is_finite())
+            && (0..dims).all(|j| {
+                let at = start;
+                start += dims - j;
+                !valid || kept(factor[at]) > 0.0
+            })
     }
 }
 
@@ -200,87 +197,62 @@ pub struct Gaussians {
 }
 
 impl Gaussians {
+    /// Positions that lie abreast in memory; what all take is rounded up to a multiple of it.
+    pub const ABREAST: usize = LANES;
+
     /// No positions yet, and room for `positions` of `dims` dimensions.
     ///
     /// # Errors
-    /// No memory.
+    /// No dimensions; no memory.
     pub fn none(dims: usize, positions: usize, storage: Storage) -> Result<Self, KernelError> {
+        if dims == 0 {
+            return Err(KernelError::TooFew { what: "dimensions of a Gaussian", needed: 1 });
+        }
         Ok(Self {
             dims,
             valid: reserved("means", positions)?,
             means: reserved("means", area("means", positions, dims)?)?,
-            factors: Factors::none(storage, area("factors", positions, triangle(dims)?)?)?,
+            factors: Factors::none(dims, positions, storage)?,
         })
     }
 
-    /// Takes in further positions, in this one's storage.
+    /// Takes in further positions, from parts as [`Self::valid`], [`Self::means`] and [`Self::factors`] give them. It is
+    /// fastest where [`Self::ABREAST`] positions come at a time.
     ///
     /// # Errors
-    /// Other dimensions; a factor beyond the range of f16 (65504) where that is the storage.
-    pub fn append(&mut self, more: &Self) -> Result<(), KernelError> {
-        expect("dimensions of the Gaussians", self.dims, more.dims)?;
+    /// Lengths that disagree; a value that is not finite; a diagonal that is not above zero; a factor beyond the range of f16
+    /// (65504) where that is the storage.
+    pub fn extend(&mut self, valid: &[bool], means: &[f32], factors: &[f32]) -> Result<(), KernelError> {
         let packed = triangle(self.dims)?;
-        let (mut room, mut kept) = (Vec::new(), Vec::new());
-        for position in 0..more.valid.len() {
-            let factor = more.factors.part(position * packed..(position + 1) * packed, &mut room);
-            let start = self.factors.len();
-            self.factors.extend(factor);
-            let kept = self.factors.part(start..start + packed, &mut kept);
-            let mut diagonal = 0;
-            let fits = kept.iter().all(|x| x.is_finite())
-                && (0..self.dims).all(|j| {
-                    let at = diagonal;
-                    diagonal += self.dims - j;
-                    !more.valid[position] || kept[at] > 0.0
-                });
-            if !fits {
+        expect("means", area("means", valid.len(), self.dims)?, means.len())?;
+        expect("factors", area("factors", valid.len(), packed)?, factors.len())?;
+        let parts = means.chunks_exact(self.dims).zip(factors.chunks_exact(packed));
+        for (position, (&valid, (mean, factor))) in (self.valid.len()..).zip(valid.iter().zip(parts)) {
+            if mean.iter().chain(factor).any(|x| !x.is_finite()) {
+                return Err(KernelError::NotFinite { what: "Gaussian", row: position });
+            }
+            if !Storage::Single.holds(factor, self.dims, valid) {
+                return Err(KernelError::NotPositiveDefinite { position });
+            }
+            if self.storage() == Storage::Half && !Storage::Half.holds(factor, self.dims, valid) {
                 return Err(KernelError::HalfRange { position });
             }
         }
-        self.valid.extend_from_slice(&more.valid);
-        self.means.extend_from_slice(&more.means);
+        self.take_in(valid, means, factors);
         Ok(())
+    }
+
+    /// [`Self::extend`] with what is known to be right.
+    fn take_in(&mut self, valid: &[bool], means: &[f32], factors: &[f32]) {
+        self.valid.extend_from_slice(valid);
+        self.means.extend_from_slice(means);
+        self.factors.extend(factors);
     }
 
     /// How finely the factors are kept.
     #[must_use]
     pub fn storage(&self) -> Storage {
-        match self.factors {
-            Factors::Single(_) => Storage::Single,
-            Factors::Half(_) => Storage::Half,
-        }
-    }
-    /// From the parts that [`Self::valid`], [`Self::means`] and [`Self::factors`] gave.
-    ///
-    /// # Errors
-    /// Lengths that disagree; a value that is not finite; a diagonal that is not above zero.
-    pub fn from_parts(
-        dims: usize,
-        valid: Vec<bool>,
-        means: Vec<f32>,
-        factors: Vec<f32>,
-    ) -> Result<Self, KernelError> {
-        if valid.is_empty() || dims == 0 {
-            return Err(KernelError::TooFew { what: "positions and dimensions of a Gaussian", needed: 1 });
-        }
-        let packed = triangle(dims)?;
-        expect("means", area("means", valid.len(), dims)?, means.len())?;
-        expect("factors", area("factors", valid.len(), packed)?, factors.len())?;
-        for (position, valid) in valid.iter().enumerate() {
-            let mean = &means[position * dims..][..dims];
-            let factor = &factors[position * packed..][..packed];
-            if mean.iter().chain(factor).any(|x| !x.is_finite()) {
-                return Err(KernelError::NotFinite { what: "Gaussian", row: position });
-            }
-            let mut start = 0;
-            for j in 0..dims {
-                if *valid && factor[start] <= 0.0 {
-                    return Err(KernelError::NotPositiveDefinite { position });
-                }
-                start += dims - j;
-            }
-        }
-        Ok(Self { dims, valid, means, factors: Factors::Single(factors) })
+        self.factors.storage()
     }
 
     /// Dimensions d of each Gaussian.
@@ -302,16 +274,8 @@ impl Gaussians {
     }
 
     /// Packed factors, [positions, d(d+1)/2], the diagonal's reciprocals in its place, a position at a time; zeros where there is none.
-    pub fn factors(&self, mut each: impl FnMut(&[f32])) {
-        let packed = self.packed();
-        let mut room = Vec::new();
-        for position in 0..self.valid.len() {
-            each(self.factors.part(position * packed..(position + 1) * packed, &mut room));
-        }
-    }
-
-    fn packed(&self) -> usize {
-        self.factors.len() / self.valid.len().max(1)
+    pub fn factors(&self, each: impl FnMut(&[f32])) {
+        self.factors.each(each);
     }
 
     /// |L^-1 (x - mean)| for each position of `sample` [positions, d]; 0 where `valid` is false or there is no Gaussian.
@@ -326,17 +290,20 @@ impl Gaussians {
     ) -> Result<Vec<f32>, KernelError> {
         let sample = checked("sample", sample, valid, self.valid.len(), self.dims)?;
         let mut out = filled("distances", self.valid.len(), 0f32)?;
-        for_each_chunk(par, &mut out, POSITIONS, &|chunk, out| {
-            let first = chunk * POSITIONS;
-            let packed = self.packed();
-            let (mut z, mut room) = (vec![0f32; self.dims], Vec::new());
-            for (position, out) in (first..).zip(out) {
-                if valid[position] && self.valid[position] {
-                    let at = position * self.dims;
-                    let factor = self.factors.part(position * packed..(position + 1) * packed, &mut room);
-                    let means = &self.means[at..][..self.dims];
-                    z.iter_mut().zip(&sample[at..]).zip(means).for_each(|((z, x), mean)| *z = x - mean);
-                    *out = Arch::new().dispatch(Solve { factor, z: &mut z });
+        let arch = Arch::new();
+        for_each_chunk(par, &mut out, BLOCKS * LANES, &|chunk, out| {
+            let mut z = vec![Singles([0.0; LANES]); self.dims];
+            for (block, out) in (chunk * BLOCKS..).zip(out.chunks_mut(LANES)) {
+                let first = block * LANES;
+                let counts = |lane: usize| valid[first + lane] && self.valid[first + lane];
+                for lane in 0..out.len() {
+                    let at = (first + lane) * self.dims..(first + lane + 1) * self.dims;
+                    let deviations = sample[at.clone()].iter().zip(&self.means[at]).map(|(x, mean)| x - mean);
+                    z.iter_mut().zip(deviations).for_each(|(z, x)| z.0[lane] = x);
+                }
+                let distances = self.factors.solve(block, &mut z, arch);
+                for (lane, out) in out.iter_mut().enumerate().filter(|(lane, _)| counts(*lane)) {
+                    *out = distances[lane];
                 }
             }
         });
@@ -358,15 +325,18 @@ fn checked<'a>(
     expect("positions of the sample", positions, sample.nrows())?;
     expect("columns of the sample", dims, sample.ncols())?;
     expect("validity of the sample", positions, valid.len())?;
-    for (row, (values, valid)) in sample.outer_iter().zip(valid).enumerate() {
-        if *valid && values.iter().any(|x| !x.is_finite()) {
+    let values: std::borrow::Cow<[f32]> = match sample.to_slice() {
+        Some(values) => values.into(),
+        None => sample.iter().copied().collect::<Vec<_>>().into(),
+    };
+    // Without a way out in the middle, this runs in vectors.
+    let finite = |values: &[f32]| values.iter().fold(true, |finite, x| finite & x.is_finite());
+    for (row, (values, valid)) in values.chunks_exact(dims).zip(valid).enumerate() {
+        if *valid && !finite(values) {
             return Err(KernelError::NotFinite { what, row });
         }
     }
-    Ok(match sample.to_slice() {
-        Some(values) => values.into(),
-        None => sample.iter().copied().collect::<Vec<_>>().into(),
-    })
+    Ok(values)
 }
 
 #[cfg(test)]
@@ -413,13 +383,17 @@ mod tests {
         start.iter().zip(&b).map(|(a, b)| a * b).sum::<f64>().sqrt()
     }
 
-    fn fitted(train: &Array3<f32>, valid: &[bool]) -> Gaussians {
+    fn moments(train: &Array3<f32>, valid: &[bool]) -> Moments {
         let (_, positions, dims) = train.dim();
         let mut moments = Moments::new(positions, dims).unwrap();
         for sample in train.outer_iter() {
             moments.add(sample, valid, &Serial).unwrap();
         }
-        moments.finish(0.01, &Serial).unwrap()
+        moments
+    }
+
+    fn fitted(train: &Array3<f32>, valid: &[bool]) -> Gaussians {
+        moments(train, valid).finish(0.01, &Serial).unwrap()
     }
 
     #[test]
@@ -459,7 +433,7 @@ mod tests {
         let mut parts = Gaussians::none(6, 5, Storage::Single).unwrap();
         for band in [0..2, 2..5] {
             let train = all.slice(ndarray::s![.., band.clone(), ..]).as_standard_layout().into_owned();
-            parts.append(&fitted(&train, &vec![true; band.len()])).unwrap();
+            moments(&train, &vec![true; band.len()]).finish_into(&mut parts, 0.01, &Serial).unwrap();
         }
         assert_eq!(parts, whole);
     }
@@ -469,7 +443,7 @@ mod tests {
         let all = samples(40, 3, 20, 9);
         let whole = fitted(&all, &[true; 3]);
         let mut halves = Gaussians::none(20, 3, Storage::Half).unwrap();
-        halves.append(&whole).unwrap();
+        moments(&all, &[true; 3]).finish_into(&mut halves, 0.01, &Serial).unwrap();
         let x = samples(1, 3, 20, 77);
         let distances =
             |model: &Gaussians| model.distances(x.index_axis(Axis(0), 0), &[true; 3], &Serial).unwrap();
@@ -482,25 +456,25 @@ mod tests {
     fn a_factor_beyond_half_floats_is_refused() {
         let huge = samples(4, 1, 2, 1).mapv(|x| x * 1e7);
         let mut halves = Gaussians::none(2, 1, Storage::Half).unwrap();
-        let error = halves.append(&fitted(&huge, &[true])).unwrap_err();
+        let error = moments(&huge, &[true]).finish_into(&mut halves, 0.01, &Serial).unwrap_err();
         assert_eq!(error, KernelError::HalfRange { position: 0 });
     }
 
     #[test]
     fn parts_make_the_same_model_and_broken_parts_none() {
         let model = fitted(&samples(5, 3, 4, 2), &[true, true, false]);
-        let parts = || (model.dims(), model.valid().to_vec(), model.means().to_vec(), factors(&model));
-        let (d, v, m, f) = parts();
-        assert_eq!(Gaussians::from_parts(d, v, m, f).unwrap(), model);
-        let (d, v, m, mut f) = parts();
+        let parts = || (model.valid().to_vec(), model.means().to_vec(), factors(&model));
+        let made = |(valid, means, factors): (Vec<bool>, Vec<f32>, Vec<f32>)| {
+            let mut made = Gaussians::none(4, 3, Storage::Single).unwrap();
+            made.extend(&valid, &means, &factors).map(|()| made)
+        };
+        assert_eq!(made(parts()).unwrap(), model);
+        let (v, m, mut f) = parts();
         f[0] = -1.0;
-        assert!(matches!(
-            Gaussians::from_parts(d, v, m, f),
-            Err(KernelError::NotPositiveDefinite { position: 0 })
-        ));
-        let (d, v, mut m, f) = parts();
+        assert!(matches!(made((v, m, f)), Err(KernelError::NotPositiveDefinite { position: 0 })));
+        let (v, mut m, f) = parts();
         m.pop();
-        assert!(matches!(Gaussians::from_parts(d, v, m, f), Err(KernelError::Shape { .. })));
+        assert!(matches!(made((v, m, f)), Err(KernelError::Shape { .. })));
     }
 
     #[test]
@@ -510,13 +484,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn distances_agree_with_elimination(n in 2usize..30, positions in 1usize..4, dims in 1usize..12, seed in 0u64..10_000) {
-            let all = samples(n + 1, positions, dims, seed);
+        fn distances_agree_with_elimination(
+            n in 2usize..30, positions in 1usize..40, dims in 1usize..12, masks: [u64; 2], seed in 0u64..10_000,
+        ) {
+            let mut all = samples(n + 1, positions, dims, seed);
             let train = all.slice(ndarray::s![..n, .., ..]).to_owned();
-            let valid = vec![true; positions];
+            let [learnt, valid] = masks.map(|mask| (0..positions).map(|p| mask >> p & 1 == 1).collect::<Vec<_>>());
+            // Cells that are not valid may hold anything.
+            for p in (0..positions).filter(|&p| !valid[p]) {
+                all[[n, p, 0]] = f32::NAN;
+            }
             let test = all.index_axis(Axis(0), n);
-            let got = fitted(&train, &valid).distances(test, &valid, &Serial).unwrap();
+            let got = fitted(&train, &learnt).distances(test, &valid, &Serial).unwrap();
             for (p, &distance) in got.iter().enumerate() {
+                if !(learnt[p] && valid[p]) {
+                    prop_assert_eq!(distance, 0.0);
+                    continue;
+                }
                 let wide = train.index_axis(Axis(1), p).mapv(f64::from);
                 let x: Vec<f64> = test.row(p).iter().map(|&x| f64::from(x)).collect();
                 let expected = by_elimination(&wide, &x, 0.01);

@@ -21,6 +21,7 @@ mod cover;
 pub mod distance;
 pub mod embed;
 mod error;
+mod factors;
 pub mod gaussian;
 #[cfg(test)]
 mod golden;

@@ -1,4 +1,4 @@
-//! Packed lower triangles: updates, Cholesky factors, solves.
+//! Packed lower triangles: updates, Cholesky factors.
 //!
 //! A triangle is stored column after column: column j holds rows j..d. Each operation then walks memory in order and
 //! works on whole columns, whose elements are independent: any vector width gives the same bits.
@@ -82,33 +82,5 @@ impl WithSimd for Factor<'_> {
             }
             rest = &mut rest[self.dims - j..];
         }
-    }
-}
-
-/// |L^-1 z|: `z` is overwritten.
-pub(crate) struct Solve<'a> {
-    /// L, packed, the diagonal's reciprocals in its place.
-    pub(crate) factor: &'a [f32],
-    pub(crate) z: &'a mut [f32],
-}
-
-impl WithSimd for Solve<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> f32 {
-        let Solve { factor, z } = self;
-        let mut rest = factor;
-        let mut sum = 0f64;
-        for j in 0..z.len() {
-            let (column, next) = rest.split_at(z.len() - j);
-            let value = z[j] * column[0];
-            sum += f64::from(value) * f64::from(value);
-            for (z, l) in z[j + 1..].iter_mut().zip(&column[1..]) {
-                *z -= value * l;
-            }
-            rest = next;
-        }
-        sum.sqrt() as f32
     }
 }

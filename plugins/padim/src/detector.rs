@@ -34,8 +34,11 @@ assay_sdk::params! {
 const STATE_VERSION: u64 = 1;
 const STATE_VERSION_HALF: u64 = 2;
 
-/// Bytes of a value while the covariances are summed (f64) and factored (f32 beside it).
-const FIT_BYTES: usize = size_of::<f64>() + size_of::<f32>();
+/// Bytes of a value while the covariances are summed and factored.
+const FIT_BYTES: usize = size_of::<f64>();
+
+/// Bytes of as many positions in f32 as are stored at a time.
+const BLOCK_BYTES: usize = Gaussians::ABREAST * size_of::<f32>();
 
 /// Most passes over the training scans.
 const PASSES: usize = 100;
@@ -94,7 +97,11 @@ impl Padim {
         let mib = |bytes: usize| bytes.div_ceil(1 << 20);
         let most = (self.settings.memory_limit as usize).saturating_mul(1 << 20);
         let values = triangle(d)?.saturating_add(d);
-        let kept = values.saturating_mul(positions).saturating_mul(self.storage().bytes());
+        let stored = positions.next_multiple_of(Gaussians::ABREAST);
+        let kept = values
+            .saturating_mul(stored)
+            .saturating_mul(self.storage().bytes())
+            .saturating_add(values.saturating_mul(BLOCK_BYTES));
         let least = values.saturating_mul(FIT_BYTES).saturating_mul(positions.div_ceil(PASSES));
         if kept.saturating_add(least) > most {
             let message = format!(
@@ -205,7 +212,7 @@ impl Method for Padim {
         let positions = self.planned()?.positions();
         let done = (learnt.valid().len() + moments.positions()) as f64 / positions as f64;
         self.host.progress(done, "factoring the covariances")?;
-        learnt.append(&moments.finish(self.settings.epsilon, &self.host)?)?;
+        moments.finish_into(&mut learnt, self.settings.epsilon, &self.host)?;
         if learnt.valid().len() < positions {
             self.learnt = Some(learnt);
             return Ok(Next::AnotherPass);
@@ -284,13 +291,16 @@ impl Method for Padim {
         let means = read_f32s(input, positions * kept)?;
         let packed = triangle(kept)?;
         let mut model = Gaussians::none(kept, positions, storage)?;
-        for (&valid, mean) in valid.iter().zip(means.chunks_exact(kept)) {
-            let factor = match storage {
-                Storage::Single => read_f32s(input, packed)?,
-                Storage::Half => singles(&read_u8s(input, 2 * packed)?),
+        let valid: Vec<bool> = valid.iter().map(|&v| v == 1).collect();
+        for (valid, means) in
+            valid.chunks(Gaussians::ABREAST).zip(means.chunks(Gaussians::ABREAST.saturating_mul(kept)))
+        {
+            let values = valid.len() * packed;
+            let factors = match storage {
+                Storage::Single => read_f32s(input, values)?,
+                Storage::Half => singles(&read_u8s(input, 2 * values)?),
             };
-            let one = Gaussians::from_parts(kept, vec![valid == 1], mean.to_vec(), factor);
-            one.and_then(|one| model.append(&one)).map_err(|e| Error::state(e.to_string()))?;
+            model.extend(valid, means, &factors).map_err(|e| Error::state(e.to_string()))?;
         }
         self.plan = Some(plan);
         self.model = Some(model);

@@ -129,3 +129,44 @@ fn a_fit_in_bands_is_that_in_one_pass() {
         assert!((a - b).abs() < 2e-3 * a, "{a} {b}");
     }
 }
+
+/// The layout of saved models, which older ones share: means, then for each position the columns of its factor.
+#[test]
+fn a_saved_factor_is_a_packed_triangle_that_solves_to_the_score() {
+    let (dims, positions) = (5, 16);
+    for (storage, bytes) in [("f32", 4), ("f16", 2)] {
+        let params = [("channels", ParamValue::Int(0)), ("storage", ParamValue::String(storage.into()))];
+        let runner = fitted(&params, 0);
+        let state = runner.save().unwrap();
+        let triangles = &state[state.len() - positions * 15 * bytes..];
+        let means = &state[..state.len() - triangles.len()];
+        let means = &means[means.len() - positions * dims * 4..];
+        let single = |b: &[u8]| f64::from(f32::from_le_bytes(b.try_into().unwrap()));
+        let value = |b: &[u8]| match bytes {
+            4 => single(b),
+            _ => half::f16::from_le_bytes(b.try_into().unwrap()).to_f64(),
+        };
+        let scan = taps(9);
+        let scores = runner.score(&scan).unwrap().remove(0).values;
+        for (cell, triangle) in triangles.chunks(15 * bytes).enumerate() {
+            // A coarse cell covers 2 x 2 of the fine ones.
+            let coarse = cell / 8 * 2 + cell % 4 / 2;
+            let sample = (0..3)
+                .map(|c| scan[0].values[16 * c + cell])
+                .chain((0..2).map(|c| scan[1].values[4 * c + coarse]));
+            let mut z: Vec<f64> = sample
+                .zip(means[cell * dims * 4..].chunks(4))
+                .map(|(x, mean)| f64::from(x) - single(mean))
+                .collect();
+            let mut values = triangle.chunks(bytes).map(value);
+            for j in 0..dims {
+                z[j] *= values.next().unwrap();
+                for i in j + 1..dims {
+                    z[i] -= z[j] * values.next().unwrap();
+                }
+            }
+            let expected = z.iter().map(|z| z * z).sum::<f64>().sqrt();
+            assert!((f64::from(scores[cell]) - expected).abs() < 1e-4 * expected, "{expected}");
+        }
+    }
+}
