@@ -65,23 +65,29 @@ pub(crate) fn sample(grid: &Grid, size: (usize, usize), frame: Frame) -> (Array2
     let xs = axis(size.1, cols, &|j| grid.frame.column_at(frame.native_x(j)));
     let mut scores = vec![0f32; size.0 * size.1];
     let mut valid = vec![true; size.0 * size.1];
-    let rows = scores.par_chunks_mut(size.1.max(1)).zip(valid.par_chunks_mut(size.1.max(1))).zip(&ys);
-    rows.with_min_len(ROWS).for_each(|((scores, valid), &(y0, y1, fy))| {
+    let width = size.1.max(1);
+    let targets = scores.par_chunks_mut(width).zip(valid.par_chunks_mut(width)).zip(&ys).with_min_len(ROWS);
+    let lines = || (vec![0f32; cols], vec![true; cols]);
+    targets.for_each_init(lines, |(line, whole), ((scores, valid), &(y0, y1, fy))| {
+        // The two source rows as one, and where both are valid.
+        for (x, (value, whole)) in line.iter_mut().zip(whole.iter_mut()).enumerate() {
+            *value = plane[(y0, x)] * (1.0 - fy) + plane[(y1, x)] * fy;
+            *whole = grid.valid.as_ref().is_none_or(|mask| mask[(y0, x)] && mask[(y1, x)]);
+        }
         for ((score, valid), &(x0, x1, fx)) in scores.iter_mut().zip(valid).zip(&xs) {
-            let corners = [
-                (y0, x0, (1.0 - fy) * (1.0 - fx)),
-                (y0, x1, (1.0 - fy) * fx),
-                (y1, x0, fy * (1.0 - fx)),
-                (y1, x1, fy * fx),
-            ];
             match &grid.valid {
-                None => *score = corners.iter().map(|&(y, x, w)| w * plane[(y, x)]).sum(),
-                Some(mask) => {
+                Some(mask) if !(whole[x0] && whole[x1]) => {
                     let near = (if fy < 0.5 { y0 } else { y1 }, if fx < 0.5 { x0 } else { x1 });
                     if !mask[near] {
                         *valid = false;
                         continue;
                     }
+                    let corners = [
+                        (y0, x0, (1.0 - fy) * (1.0 - fx)),
+                        (y0, x1, (1.0 - fy) * fx),
+                        (y1, x0, fy * (1.0 - fx)),
+                        (y1, x1, fy * fx),
+                    ];
                     let (mut sum, mut weight) = (0.0, 0.0);
                     for &(y, x, w) in corners.iter().filter(|c| mask[(c.0, c.1)]) {
                         sum += w * plane[(y, x)];
@@ -89,6 +95,7 @@ pub(crate) fn sample(grid: &Grid, size: (usize, usize), frame: Frame) -> (Array2
                     }
                     *score = sum / weight;
                 }
+                _ => *score = line[x0] * (1.0 - fx) + line[x1] * fx,
             }
         }
     });

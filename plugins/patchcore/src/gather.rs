@@ -42,7 +42,7 @@ pub(crate) struct Limits {
 
 /// How patches beyond the capacity are dealt with.
 enum Excess {
-    Draw(Draw),
+    Draw(Box<Draw>),
     Parts {
         /// The first so many patches held are what earlier parts kept.
         survivors: usize,
@@ -125,7 +125,7 @@ impl Gather {
         let excess = if limits.parts && capacity > 1 {
             Excess::Parts { survivors: 0 }
         } else {
-            Excess::Draw(Draw::new(capacity, seed)?)
+            Excess::Draw(Box::new(Draw::new(capacity, seed)?))
         };
         Ok(Self {
             host,

@@ -1,9 +1,9 @@
 //! int8 networks: made while a recipe is fitted, and kept only if they see as well as the float32 ones.
 //!
-//! Training scans are parted by the recipe's seed. Some show in which ranges the network's tensors lie ([`ranges`]), and
+//! Training scans are parted by the recipe's seed. Some show in which ranges the network's tensors lie (`ranges`), and
 //! the int8 network is written by that. The others, which it has not seen, say whether it will do: each is looked at as it is and with
-//! made-up defects ([`defects`]), by either network, and each feature is compared with those of the first scans
-//! ([`proxy`]). That is no method's own score, but what most of them rest on: how far a patch is from good ones. The
+//! made-up defects (`defects`), by either network, and each feature is compared with those of the first scans
+//! (`proxy`). That is no method's own score, but what most of them rest on: how far a patch is from good ones. The
 //! int8 network is kept if good scans score as before and defects stand out as before; else the float32 one stays. Calibration
 //! scans have no part in it.
 

@@ -80,8 +80,10 @@ impl Settings {
         builder = plain(builder.with_optimization_level(GraphOptimizationLevel::All))?;
         builder = plain(builder.with_intra_threads(self.threads))?;
         builder = plain(builder.with_inter_threads(1))?;
-        // Waiting threads sleep: other steps and plugins use the same cores.
-        builder = plain(builder.with_intra_op_spinning(false))?;
+        // Between the operators of a run threads wait awake, which a small network needs to gain by them; between runs they sleep,
+        // since other steps and plugins use the same cores.
+        builder = plain(builder.with_intra_op_spinning(self.threads > 1))?;
+        builder = plain(builder.with_config_entry("session.force_spinning_stop", "1"))?;
         builder = plain(builder.with_deterministic_compute(true))?;
         if let Device::Cuda(gpu) = self.device {
             // `Device` keeps the index within i32. Without TF32 the GPU agrees with the CPU to f32 rounding.
