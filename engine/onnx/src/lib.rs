@@ -1,6 +1,6 @@
 //! ONNX files as data: read, write, build, and quantise to int8. Nothing here runs a network; `assay-inference` does.
 //!
-//! - [`message`]: the messages of the format; [`file`] turns them into bytes and back.
+//! - [`message`]: the messages of the format; [`mod@file`] turns them into bytes and back.
 //! - [`build`] and [`tensor`]: making nodes, attributes and tensors, and reading constants.
 //! - [`quantise`]: a float32 network and what its tensors were seen to hold in, an int8 network out.
 //!
