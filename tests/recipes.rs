@@ -175,7 +175,7 @@ fn a_resolved_recipe_holds_every_key_and_parameter() {
     assert_eq!(steps.keys().collect::<Vec<_>>(), ["look", "b", "a", "shape", "c", "fused_"]);
     assert_eq!(steps["a"]["from"], serde_json::json!(["look.c2", "look.c3", "look.c4"]));
     assert_eq!(steps["fused_"]["from"], serde_json::json!(["b.scores", "a.scores", "c.scores"]));
-    assert_eq!(steps["b"]["max_bank"], 20000);
+    assert_eq!(steps["b"]["max_bank"], 10000);
     assert_eq!(steps["look"]["model"], "backbone.onnx");
     insta::assert_snapshot!(text);
 }

@@ -28,7 +28,7 @@ assay_sdk::params! {
         /// Most memory of a fit beside the bank. Patches that would take more are kept in the scratch folder, and where even what is compared of them would, fewer than `max_rows` are compared.
         memory_limit: i64 = 256, min = 1.0, max = 1e9, unit = "MiB";
         /// Most rows of the bank, whatever `coreset` asks for: it bounds the time of a scan.
-        max_bank: i64 = 20_000, min = 1.0, max = 1e9, unit = "rows";
+        max_bank: i64 = 10_000, min = 1.0, max = 1e9, unit = "rows";
         /// Bank rows near the nearest one that weigh the image score (b of Eq. 7); 0 or 1: the image score is the greatest patch score.
         neighbours: i64 = 9, min = 0.0, max = 1000.0, unit = "rows";
         /// Side of the neighbourhood that each patch is averaged over; odd, 1 for none.

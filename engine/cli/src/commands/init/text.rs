@@ -34,8 +34,8 @@ pub(super) fn recipe(survey: &Survey, root: &Path, name: &str) -> String {
         }
     }
     out.push(String::new());
-    prepare(survey, &mut out);
-    steps(survey, &mut out);
+    let turned = prepare(survey, &mut out);
+    steps(survey, turned, &mut out);
     out.push(line("[decide]", "what no step consumes is calibrated and summed"));
     let (rate, why) = rate(survey);
     out.push(line(&format!("false_reject_rate = {rate}"), &why));
@@ -43,8 +43,8 @@ pub(super) fn recipe(survey: &Survey, root: &Path, name: &str) -> String {
     out.join("\n")
 }
 
-/// `[prepare]`.
-fn prepare(survey: &Survey, out: &mut Vec<String>) {
+/// `[prepare]`; whether each scan is learned at many angles.
+fn prepare(survey: &Survey, out: &mut Vec<String>) -> bool {
     let part = survey.part;
     let turned = part.is_some_and(|p| p.turned == Some(true));
     out.push("[prepare]".into());
@@ -56,16 +56,18 @@ fn prepare(survey: &Survey, out: &mut Vec<String>) {
         out.push(line("rotations = 12", "the parts lie at any angle: each scan is learned at this many"));
     } else {
         out.push("# rotations = 12: for parts that lie at any angle; each scan is then learned at so many angles, which takes".into());
-        out.push("# as much longer.".into());
+        out.push("# as much longer. Give patchcore max_bank = 20000 with it.".into());
         if part.is_some_and(|p| p.turned == Some(false)) {
             out.push("# Here they lie the same way each time.".into());
         }
     }
     out.push(String::new());
+    turned
 }
 
 /// One look, and one memory bank of good patches, a sensor.
-fn steps(survey: &Survey, out: &mut Vec<String>) {
+fn steps(survey: &Survey, turned: bool, out: &mut Vec<String>) {
+    let bank = if turned { ", max_bank = 20000" } else { "" };
     let pictures = survey.sensors.iter().filter(|f| f.sensor.kind != SensorKind::Xyz).count();
     let points = survey.sensors.len() - pictures;
     // Name, the rest, comment.
@@ -88,7 +90,7 @@ fn steps(survey: &Survey, out: &mut Vec<String>) {
         let once = |comment| if k == 0 { comment } else { "" };
         let larger = once("the built-in backbone; a larger size sees finer defects");
         step(&named(look), "onnx", &from, ", size = 320", larger);
-        step(&named(memory), "patchcore", &named(look), "", once("distance to the nearest good patch"));
+        step(&named(memory), "patchcore", &named(look), bank, once("distance to the nearest good patch"));
     }
     let width = steps.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
     out.push("[steps]".into());
