@@ -66,7 +66,7 @@ impl<'a> Rows<'a> {
 }
 
 /// Euclidean length in f64: never overflows for finite f32, not finite otherwise.
-fn length(values: &[f32]) -> f64 {
+pub(crate) fn length(values: &[f32]) -> f64 {
     let mut lanes = [0f64; 8];
     let (chunks, tail) = values.as_chunks::<8>();
     for chunk in chunks {

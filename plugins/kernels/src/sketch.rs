@@ -14,6 +14,7 @@ use pulp::{Arch, Simd, WithSimd};
 use crate::KernelError;
 use crate::distance::{ROUNDING, gamma, relative_error, underflow};
 use crate::error::filled;
+use crate::product::dot;
 
 /// Columns of a sketch: one length and principal coordinates.
 pub(crate) const WIDTH: usize = 32;
@@ -147,20 +148,6 @@ fn orthonormalise(directions: &mut [Vec<f64>]) {
         let factor = if length > 1e-9 * start { 1.0 / length } else { 0.0 };
         direction.iter_mut().for_each(|x| *x *= factor);
     }
-}
-
-#[inline(always)]
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut lanes = [0f64; 8];
-    let (a, a_tail) = a.as_chunks::<8>();
-    let (b, b_tail) = b.as_chunks::<8>();
-    for (x, y) in a.iter().zip(b) {
-        for l in 0..8 {
-            lanes[l] += x[l] * y[l];
-        }
-    }
-    let tail: f64 = a_tail.iter().zip(b_tail).map(|(x, y)| x * y).sum();
-    lanes.iter().sum::<f64>() + tail
 }
 
 #[inline(always)]

@@ -3,8 +3,8 @@
 //! A selection compares projected patches, which alone must be in memory; the patches themselves go to the scratch folder
 //! where they would take too much of it. More patches than one selection takes are drawn from evenly, or thinned part by part
 //! and merged: every part of the stream keeps its share by greedy k-centre, and the bank is selected from what the parts keep
-//! (Malkomes et al. 2015, Fast Distributed k-center Clustering). Each patch then lies within the sum of its part's radius and
-//! the last selection's.
+//! (Malkomes et al. 2015, Fast Distributed k-center Clustering). Each patch, as it is compared, then
+//! lies within the sum of its part's radius and the last selection's, and of one more where the parts had to be thinned once more.
 
 use assay_kernels::KernelError;
 use assay_kernels::bank::{Bank, Neighbour};

@@ -20,6 +20,7 @@ use crate::KernelError;
 use crate::distance::{ROUNDING, gamma, relative_error, underflow};
 use crate::error::filled;
 use crate::product::products;
+use crate::rows;
 
 /// Integers of a code go from -LEVELS to LEVELS.
 const LEVELS: f64 = 127.0;
@@ -142,8 +143,8 @@ impl Coder {
         (0..n)
             .map(|i| {
                 let along = along[i * count..][..count].to_vec();
-                let length = norm_of(&shifted[i * self.dims..][..self.dims]);
-                let seen = norm_of(&along);
+                let length = rows::length(&shifted[i * self.dims..][..self.dims]);
+                let seen = rows::length(&along);
                 // Roundings of the shift and of f64, generously.
                 let (short, long) = (length * (1.0 - 4.0 * ROUNDING), length * (1.0 + 4.0 * ROUNDING));
                 let p = factor * long + (count as f64).sqrt() * underflow(self.dims);
@@ -174,19 +175,6 @@ impl Coder {
 /// leaves more outside them.
 fn width_for(dims: usize) -> usize {
     if dims > 512 { WIDEST } else { WIDEST / 2 }
-}
-
-/// Euclidean length in f64.
-fn norm_of(values: &[f32]) -> f64 {
-    let mut lanes = [0f64; 8];
-    let (chunks, tail) = values.as_chunks::<8>();
-    for chunk in chunks {
-        for l in 0..8 {
-            lanes[l] += f64::from(chunk[l]) * f64::from(chunk[l]);
-        }
-    }
-    let tail: f64 = tail.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-    (lanes.iter().sum::<f64>() + tail).sqrt()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use pulp::Arch;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::product::products;
+use crate::product::{dot, products};
 
 /// Rows from which the directions are found.
 const SAMPLE: usize = 1024;
@@ -145,20 +145,6 @@ fn departure_here(rows: &[f32], dims: usize) -> f64 {
         wide.iter().enumerate().map(|(j, b)| (dot(a, b) - if i == j { 1.0 } else { 0.0 }).abs()).sum::<f64>()
     });
     sums.fold(0.0, f64::max) + 1e-12
-}
-
-#[inline(always)]
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut lanes = [0f64; 8];
-    let (a, a_tail) = a.as_chunks::<8>();
-    let (b, b_tail) = b.as_chunks::<8>();
-    for (x, y) in a.iter().zip(b) {
-        for l in 0..8 {
-            lanes[l] += x[l] * y[l];
-        }
-    }
-    let tail: f64 = a_tail.iter().zip(b_tail).map(|(x, y)| x * y).sum();
-    lanes.iter().sum::<f64>() + tail
 }
 
 #[cfg(test)]
