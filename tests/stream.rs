@@ -245,6 +245,39 @@ fn each_line_is_answered_before_the_next_one_comes_and_sigterm_ends_the_wait_in_
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
+/// Pages of memory that the system has given a process so far.
+#[cfg(target_os = "linux")]
+fn pages_taken(process: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // After the name in brackets: state, parent, group, session, terminal, its group, flags, minor faults.
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(7).unwrap().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_scan_works_in_the_memory_of_those_before_it() {
+    let scans = Scans::new();
+    let mut command = assay();
+    command.arg("score").arg(&scans.model).arg("-").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut inspect = |count: usize| {
+        for id in scans.ids().into_iter().cycle().take(count) {
+            writeln!(stdin, "{}", scans.files(id)[0].display()).unwrap();
+            assert_eq!(next_line(&mut lines), scans.lines[id]);
+        }
+        pages_taken(child.id())
+    };
+    let first = inspect(1);
+    let warm = inspect(23);
+    let each = (inspect(24) - warm) / 24;
+    eprintln!("{first} pages with the first scan, {each} with each of the later ones");
+    assert!(each < 256, "each scan takes {each} new pages");
+    drop(stdin);
+    child.wait().unwrap();
+}
+
 #[test]
 fn a_reader_that_goes_away_ends_the_process_without_a_word() {
     let scans = Scans::new();

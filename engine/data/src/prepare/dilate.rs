@@ -8,18 +8,21 @@ use crate::Mask;
 /// `2 * cells + 1` around it is. Linear in the mask's size, whatever `cells` is.
 pub fn dilate(mask: &Mask, cells: usize) -> Mask {
     let mut grown = mask.clone();
+    let mut set = Vec::new();
     for axis in [Axis(1), Axis(0)] {
         for lane in grown.lanes_mut(axis) {
-            dilate_lane(lane, cells);
+            dilate_lane(lane, cells, &mut set);
         }
     }
     grown
 }
 
-fn dilate_lane(mut lane: ArrayViewMut1<'_, bool>, cells: usize) {
-    let set: Vec<usize> = lane.indexed_iter().filter(|(_, set)| **set).map(|(k, _)| k).collect();
+/// `set` is room for the indices of the cells that are set.
+fn dilate_lane(mut lane: ArrayViewMut1<'_, bool>, cells: usize, set: &mut Vec<usize>) {
+    set.clear();
+    set.extend(lane.indexed_iter().filter(|(_, set)| **set).map(|(k, _)| k));
     let mut done = 0;
-    for k in set {
+    for &k in set.iter() {
         let end = k.saturating_add(cells).saturating_add(1).min(lane.len());
         for j in k.saturating_sub(cells).max(done)..end {
             lane[j] = true;

@@ -32,8 +32,8 @@ const REACH: f64 = 3.0;
 /// Vectors coded together.
 const CODED: usize = 64;
 
-/// The widest code.
-const WIDEST: usize = 128;
+/// Integers in the widest code.
+pub(super) const WIDEST: usize = 128;
 
 /// Vectors to codes.
 #[derive(Debug, Clone)]
@@ -47,24 +47,46 @@ pub(super) struct Coder {
 }
 
 /// A vector's code.
-#[derive(Debug, Clone)]
-pub(super) struct Code {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Code<'a> {
     /// [`Coder::width`] integers.
-    pub(super) levels: Vec<i8>,
+    pub(super) levels: &'a [i8],
     /// Bound on the distance between what the code stands for and s.
     pub(super) loss: f64,
 }
 
-impl Code {
+impl Code<'_> {
     /// The sum of their squares.
     pub(super) fn square(&self) -> i32 {
         self.levels.iter().map(|&x| i32::from(x).pow(2)).sum()
     }
 }
 
+/// Codes of several vectors.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Codes {
+    /// [n, [`Coder::width`]].
+    pub(super) levels: Vec<i8>,
+    /// [n].
+    pub(super) losses: Vec<f64>,
+}
+
+impl Codes {
+    /// How many.
+    pub(super) fn len(&self) -> usize {
+        self.losses.len()
+    }
+
+    /// The code of vector `i`.
+    pub(super) fn get(&self, i: usize) -> Code<'_> {
+        let width = self.levels.len() / self.len();
+        Code { levels: &self.levels[i * width..][..width], loss: self.losses[i] }
+    }
+}
+
 /// s of a vector, before it is rounded.
-struct Coordinates {
-    along: Vec<f32>,
+struct Coordinates<'a> {
+    along: &'a [f32],
     rest: f64,
     /// Bound on the distance from the true s.
     error: f64,
@@ -78,16 +100,18 @@ impl Coder {
         let n = rows.len() / dims;
         let step = n.div_ceil(4096);
         let sample: Vec<f32> = rows.chunks_exact(dims).step_by(step).flatten().copied().collect();
-        let found = coder.coordinates(&sample);
-        let rests = found.iter().map(|c| c.rest);
-        let (least, most) = rests.fold((f64::INFINITY, 0f64), |(a, b), rest| (a.min(rest), b.max(rest)));
+        let (mut rests, mut squares) = (Vec::new(), 0.0);
+        coder.coordinates(&sample, |found| {
+            rests.push(found.rest);
+            squares += found.along.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
+        });
+        let (least, most) =
+            rests.iter().fold((f64::INFINITY, 0f64), |(a, b), &rest| (a.min(rest), b.max(rest)));
         coder.middle = (least + most) / 2.0;
-        let values =
-            found.iter().flat_map(|c| c.along.iter().map(|&x| f64::from(x)).chain([c.rest - coder.middle]));
-        let squares = values.map(|x| x * x).sum::<f64>();
+        squares += rests.iter().map(|rest| (rest - coder.middle).powi(2)).sum::<f64>();
         if squares > 0.0 {
             coder.step =
-                REACH * (squares / (found.len() * (coder.directions.count() + 1)) as f64).sqrt() / LEVELS;
+                REACH * (squares / (rests.len() * (coder.directions.count() + 1)) as f64).sqrt() / LEVELS;
         }
         coder
     }
@@ -102,23 +126,36 @@ impl Coder {
     }
 
     /// The codes of `rows` [n, dims], in parallel.
-    pub(super) fn encode_all(&self, rows: &[f32], par: &dyn Parallel) -> Result<Vec<Code>, KernelError> {
-        let none = Code { levels: Vec::new(), loss: 0.0 };
-        let mut codes = filled("codes of the bank", rows.len() / self.dims, none)?;
-        for_each_chunk(par, &mut codes, CODED, &|i, out| {
-            let rows = &rows[i * CODED * self.dims..][..out.len() * self.dims];
-            out.iter_mut().zip(self.encode(rows)).for_each(|(to, code)| *to = code);
+    pub(super) fn encode_all(&self, rows: &[f32], par: &dyn Parallel) -> Result<Codes, KernelError> {
+        let parts = rows.len().div_ceil(CODED * self.dims);
+        let mut parts = filled("codes of the bank", parts, Codes::default())?;
+        for_each_chunk(par, &mut parts, 1, &|i, out| {
+            let rows = &rows[i * CODED * self.dims..];
+            out[0] = self.encode(&rows[..rows.len().min(CODED * self.dims)]);
         });
+        let mut codes = Codes::default();
+        for part in parts {
+            codes.levels.extend(part.levels);
+            codes.losses.extend(part.losses);
+        }
         Ok(codes)
     }
 
     /// The codes of `rows` [n, dims].
-    pub(super) fn encode(&self, rows: &[f32]) -> Vec<Code> {
-        self.coordinates(rows).into_iter().map(|found| self.rounded(&found)).collect()
+    pub(super) fn encode(&self, rows: &[f32]) -> Codes {
+        let (n, width) = (rows.len() / self.dims, self.width());
+        let mut codes = Codes { levels: vec![0; n * width], losses: Vec::with_capacity(n) };
+        let mut levels = codes.levels.chunks_exact_mut(width);
+        self.coordinates(rows, |found| {
+            if let Some(levels) = levels.next() {
+                codes.losses.push(self.round(&found, levels));
+            }
+        });
+        codes
     }
 
-    fn rounded(&self, found: &Coordinates) -> Code {
-        let mut levels = vec![0i8; self.width()];
+    /// Writes a code's levels; its loss.
+    fn round(&self, found: &Coordinates<'_>, levels: &mut [i8]) -> f64 {
         let mut lost = 0.0;
         let rest = found.rest - self.middle;
         for (level, x) in levels.iter_mut().zip(found.along.iter().map(|&x| f64::from(x)).chain([rest])) {
@@ -126,40 +163,40 @@ impl Coder {
             *level = nearest as i8;
             lost += (x - nearest * self.step).powi(2);
         }
-        Code { levels, loss: lost.sqrt() * (1.0 + 1e-9) + found.error }
+        lost.sqrt() * (1.0 + 1e-9) + found.error
     }
 
-    fn coordinates(&self, rows: &[f32]) -> Vec<Coordinates> {
+    /// Hands the coordinates of each of `rows` [n, dims] to `each`, in order.
+    fn coordinates(&self, rows: &[f32], mut each: impl FnMut(Coordinates<'_>)) {
         let Directions { centre, rows: directions, departure: h, norm } = &self.directions;
         let count = self.directions.count();
-        let shifted: Vec<f32> =
-            rows.chunks_exact(self.dims).flat_map(|row| row.iter().zip(centre).map(|(x, m)| x - m)).collect();
-        let n = rows.len() / self.dims;
-        let mut along = vec![0f32; n * count];
+        let mut shifted = rows.to_vec();
+        for row in shifted.chunks_exact_mut(self.dims) {
+            row.iter_mut().zip(centre).for_each(|(x, m)| *x -= m);
+        }
+        let mut along = vec![0f32; rows.len() / self.dims * count];
         if count > 0 {
             products(directions, &shifted, self.dims, &mut along);
         }
         let factor = gamma(self.dims as f64 + 2.0) * norm * 1.01;
-        (0..n)
-            .map(|i| {
-                let along = along[i * count..][..count].to_vec();
-                let length = rows::length(&shifted[i * self.dims..][..self.dims]);
-                let seen = rows::length(&along);
-                // Roundings of the shift and of f64, generously.
-                let (short, long) = (length * (1.0 - 4.0 * ROUNDING), length * (1.0 + 4.0 * ROUNDING));
-                let p = factor * long + (count as f64).sqrt() * underflow(self.dims);
-                let (inside, outside) = ((seen - p).max(0.0), seen + p);
-                let least = (short * short - outside * outside / (1.0 - h)).max(0.0).sqrt();
-                let most = (long * long - inside * inside / (1.0 + h)).max(0.0).sqrt();
-                let error = p + 1.01 * h * long + (most - least) / 2.0 + 1e-12 * long;
-                Coordinates { along, rest: (least + most) / 2.0, error }
-            })
-            .collect()
+        for (i, row) in shifted.chunks_exact(self.dims).enumerate() {
+            let along = &along[i * count..][..count];
+            let length = rows::length(row);
+            let seen = rows::length(along);
+            // Roundings of the shift and of f64, generously.
+            let (short, long) = (length * (1.0 - 4.0 * ROUNDING), length * (1.0 + 4.0 * ROUNDING));
+            let p = factor * long + (count as f64).sqrt() * underflow(self.dims);
+            let (inside, outside) = ((seen - p).max(0.0), seen + p);
+            let least = (short * short - outside * outside / (1.0 - h)).max(0.0).sqrt();
+            let most = (long * long - inside * inside / (1.0 + h)).max(0.0).sqrt();
+            let error = p + 1.01 * h * long + (most - least) / 2.0 + 1e-12 * long;
+            each(Coordinates { along, rest: (least + most) / 2.0, error });
+        }
     }
 
     /// The least value that a row's code must reach in a walk ([`super::scan`]), so that all rows are kept whose canonical squared
     /// distance from the vector of `code` may be `reach` or less. `loss` bounds those of the rows.
-    pub(super) fn cut(&self, code: &Code, reach: f32, loss: f64) -> i32 {
+    pub(super) fn cut(&self, code: Code<'_>, reach: f32, loss: f64) -> i32 {
         if reach == f32::INFINITY {
             return i32::MIN;
         }
@@ -206,12 +243,14 @@ mod tests {
             let rows = values(n, dims, rank, offset, power, seed);
             let queries = values(3, dims, rank, offset + 0.1, power, seed + 1);
             let coder = Coder::new(&rows, dims);
-            for (query, code) in queries.chunks(dims).zip(coder.encode(&queries)) {
-                for (row, other) in rows.chunks(dims).zip(coder.encode(&rows)) {
-                    let reach = squared_distance(query, row);
-                    let dot: i32 = code.levels.iter().zip(&other.levels).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
+            let (queried, coded) = (coder.encode(&queries), coder.encode(&rows));
+            for (i, query) in queries.chunks(dims).enumerate() {
+                let code = queried.get(i);
+                for (j, row) in rows.chunks(dims).enumerate() {
+                    let (other, reach) = (coded.get(j), squared_distance(query, row));
+                    let dot: i32 = code.levels.iter().zip(other.levels).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
                     let value = dot - other.square() / 2;
-                    prop_assert!(value >= coder.cut(&code, reach, other.loss), "{value} {reach}");
+                    prop_assert!(value >= coder.cut(code, reach, other.loss), "{value} {reach}");
                 }
             }
         }
@@ -223,12 +262,13 @@ mod tests {
         let coder = Coder::new(&rows, 100);
         let codes = coder.encode(&rows);
         let reach = 0.01;
-        let pair = |a: &Code, b: &Code| {
-            a.levels.iter().zip(&b.levels).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>()
+        let first = codes.get(0);
+        let pair = |a: Code<'_>, b: Code<'_>| {
+            a.levels.iter().zip(b.levels).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>()
         };
-        let kept = codes
-            .iter()
-            .filter(|b| pair(&codes[0], b) - b.square() / 2 >= coder.cut(&codes[0], reach, b.loss))
+        let kept = (0..codes.len())
+            .map(|i| codes.get(i))
+            .filter(|&b| pair(first, b) - b.square() / 2 >= coder.cut(first, reach, b.loss))
             .count();
         assert!(kept < 5, "{kept} of 500 rows within a small distance");
     }

@@ -17,7 +17,7 @@ use pulp::{Arch, Simd, WithSimd};
 use crate::KernelError;
 use crate::bank::{Neighbour, insert};
 use crate::distance::canonical;
-use codes::{Code, Coder};
+use codes::{Coder, Codes};
 use scan::{Blocks, Kernel, LANES, Queries};
 
 /// Blocks walked over by all queries of a tile in turn, at most: their codes stay in the second-level cache.
@@ -54,11 +54,14 @@ impl Index {
         let dims = self.coder.dims();
         let k = found.len() / (queries.len() / dims).max(1);
         let codes = self.coder.encode(queries);
-        let parts = queries.chunks(LANES * dims).zip(codes.chunks(LANES)).zip(found.chunks_mut(LANES * k));
-        let mut groups: Vec<Group> =
-            parts.map(|((queries, codes), found)| Group::new(self, bank, queries, codes, found)).collect();
+        let parts = queries.chunks(LANES * dims).zip(found.chunks_mut(LANES * k)).enumerate();
+        let mut groups: Vec<Group> = parts
+            .map(|(i, (queries, found))| Group::new(self, bank, queries, (&codes, i * LANES), found))
+            .collect();
+        let mut nearest = vec![(i32::MIN, usize::MAX); LANES * k];
         for group in &mut groups {
-            group.begin();
+            nearest.fill((i32::MIN, usize::MAX));
+            group.begin(&mut nearest);
         }
         let blocks = self.blocks.len();
         let length = (blocks / RUNS).clamp(1, RUN);
@@ -74,7 +77,12 @@ impl Index {
 struct Group<'a> {
     index: &'a Index,
     pairs: Pairs<'a>,
-    codes: &'a [Code],
+    /// The codes of all queries.
+    codes: &'a Codes,
+    /// Which of them is that of the first of these queries.
+    first: usize,
+    /// How many queries.
+    lanes: usize,
     packed: Queries,
     /// Nearest rows so far, k a query.
     best: &'a mut [Neighbour],
@@ -118,43 +126,48 @@ impl<'a> Group<'a> {
         index: &'a Index,
         bank: &'a [f32],
         queries: &'a [f32],
-        codes: &'a [Code],
+        (codes, first): (&'a Codes, usize),
         best: &'a mut [Neighbour],
     ) -> Self {
         let pairs = Pairs { bank, queries, dims: index.coder.dims() };
-        let packed = Queries::new(codes, index.coder.width());
-        Self { index, pairs, codes, packed, best, reach: [f32::INFINITY; LANES] }
+        let lanes = queries.len() / pairs.dims;
+        let packed = Queries::new(codes, first..first + lanes, index.coder.width());
+        Self { index, pairs, codes, first, lanes, packed, best, reach: [f32::INFINITY; LANES] }
     }
 
     /// Finds for each query the k rows with the nearest codes in some of the blocks; their distances are a first reach.
-    fn begin(&mut self) {
-        let k = self.best.len() / self.codes.len();
-        let mut nearest = vec![Vec::with_capacity(k + 1); self.codes.len()];
+    /// `nearest` [LANES, k] of `(i32::MIN, usize::MAX)` is the room for them.
+    fn begin(&mut self, nearest: &mut [(i32, usize)]) {
+        let k = self.best.len() / self.lanes;
         let mut keep = |lane: usize, row: usize, value: i32| {
-            let nearest: &mut Vec<(i32, usize)> = &mut nearest[lane];
+            let nearest = &mut nearest[lane * k..][..k];
             let place = nearest.partition_point(|&(other, _)| other >= value);
-            nearest.insert(place, (value, row));
-            nearest.truncate(k);
-            if nearest.len() < k { i32::MIN } else { nearest[k - 1].0.saturating_add(1) }
+            if place < k {
+                nearest[place..].rotate_right(1);
+                nearest[place] = (value, row);
+            }
+            nearest[k - 1].0.saturating_add(1)
         };
-        let mut cuts = std::array::from_fn(|lane| if lane < self.codes.len() { i32::MIN } else { i32::MAX });
+        let mut cuts = std::array::from_fn(|lane| if lane < self.lanes { i32::MIN } else { i32::MAX });
         for block in (0..self.index.blocks.len()).step_by(STRIDE) {
             let blocks = block..block + 1;
             self.index.kernel.walk(&self.index.blocks, blocks, &self.packed, &mut cuts, &mut keep);
         }
-        for (lane, nearest) in nearest.iter().enumerate().filter(|(_, nearest)| nearest.len() == k) {
-            let distances = nearest.iter().map(|&(_, row)| self.pairs.squared(lane, row));
-            self.reach[lane] = distances.fold(0.0, f32::max);
+        for (lane, nearest) in nearest.chunks_exact(k).enumerate().take(self.lanes) {
+            if nearest.iter().all(|&(_, row)| row != usize::MAX) {
+                let distances = nearest.iter().map(|&(_, row)| self.pairs.squared(lane, row));
+                self.reach[lane] = distances.fold(0.0, f32::max);
+            }
         }
     }
 
     /// Compares the queries with the rows of a run that may be nearer than what was found.
     fn walk(&mut self, run: Range<usize>) {
-        let Self { index, pairs, codes, packed, best, reach } = self;
-        let (k, loss) = (best.len() / codes.len(), index.blocks.loss(run.clone()));
-        let cut = |lane: usize, reach: f32| index.coder.cut(&codes[lane], reach, loss);
+        let Self { index, pairs, codes, first, lanes, packed, best, reach } = self;
+        let (k, loss) = (best.len() / *lanes, index.blocks.loss(run.clone()));
+        let cut = |lane: usize, reach: f32| index.coder.cut(codes.get(*first + lane), reach, loss);
         let mut cuts = [i32::MAX; LANES];
-        for (lane, cut_now) in cuts.iter_mut().enumerate().take(codes.len()) {
+        for (lane, cut_now) in cuts.iter_mut().enumerate().take(*lanes) {
             *cut_now = cut(lane, reach[lane]);
         }
         let mut current = cuts;

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::codes::Code;
+use super::codes::{Codes, WIDEST};
 use crate::KernelError;
 use crate::error::{area, filled};
 
@@ -39,14 +39,14 @@ pub(super) struct Blocks {
 
 impl Blocks {
     /// Of `codes` of `width` integers.
-    pub(super) fn new(codes: &[Code], width: usize) -> Result<Self, KernelError> {
+    pub(super) fn new(codes: &Codes, width: usize) -> Result<Self, KernelError> {
         let blocks = codes.len().div_ceil(ROWS);
         let mut rows: Vec<u32> = (0..codes.len() as u32).collect();
-        rows.sort_by(|&a, &b| codes[a as usize].loss.total_cmp(&codes[b as usize].loss));
+        rows.sort_by(|&a, &b| codes.losses[a as usize].total_cmp(&codes.losses[b as usize]));
         let mut levels = filled("codes of the bank", area("codes of the bank", blocks * ROWS, width)?, 0i8)?;
         let mut starts = filled("codes of the bank", blocks * ROWS, 0i32)?;
         for (i, &row) in rows.iter().enumerate() {
-            let code = &codes[row as usize];
+            let code = codes.get(row as usize);
             let block = &mut levels[i / ROWS * ROWS * width..][..ROWS * width];
             for (quad, from) in code.levels.as_chunks::<QUAD>().0.iter().enumerate() {
                 block[(quad * ROWS + i % ROWS) * QUAD..][..QUAD].copy_from_slice(from);
@@ -54,7 +54,7 @@ impl Blocks {
             let sum: i32 = code.levels.iter().map(|&x| i32::from(x)).sum();
             starts[i] = -code.square().div_euclid(2) - OFFSET * sum;
         }
-        let losses = rows.iter().map(|&row| codes[row as usize].loss).collect();
+        let losses = rows.iter().map(|&row| codes.losses[row as usize]).collect();
         Ok(Self { width, rows, losses, levels, starts })
     }
 
@@ -78,20 +78,26 @@ impl Blocks {
 /// The codes of up to [`LANES`] queries, raised by OFFSET.
 #[derive(Debug, Clone)]
 pub(super) struct Queries {
-    /// [width / 4, LANES].
-    quads: Vec<[[u8; QUAD]; LANES]>,
+    /// Integers of a code.
+    width: usize,
+    /// [width / 4, LANES], the rest unused.
+    quads: [[[u8; QUAD]; LANES]; WIDEST / QUAD],
 }
 
 impl Queries {
-    /// Of at most [`LANES`] `codes` of `width` integers.
-    pub(super) fn new(codes: &[Code], width: usize) -> Self {
-        let mut quads = vec![[[OFFSET as u8; QUAD]; LANES]; width / QUAD];
-        for (lane, code) in codes.iter().take(LANES).enumerate() {
-            for (quad, from) in quads.iter_mut().zip(code.levels.as_chunks::<QUAD>().0) {
+    /// Of those of `codes` that `range` names, at most [`LANES`], of `width` integers.
+    pub(super) fn new(codes: &Codes, range: Range<usize>, width: usize) -> Self {
+        let mut quads = [[[OFFSET as u8; QUAD]; LANES]; WIDEST / QUAD];
+        for (lane, i) in range.take(LANES).enumerate() {
+            for (quad, from) in quads.iter_mut().zip(codes.get(i).levels.as_chunks::<QUAD>().0) {
                 quad[lane] = from.map(|x| (i32::from(x) + OFFSET) as u8);
             }
         }
-        Self { quads }
+        Self { width, quads }
+    }
+
+    fn quads(&self) -> &[[[u8; QUAD]; LANES]] {
+        &self.quads[..self.width / QUAD]
     }
 }
 
@@ -176,7 +182,7 @@ type Values = Option<([[i32; ROWS]; LANES], [u64; LANES])>;
 
 fn portable(levels: &[i8], starts: &[i32; ROWS], queries: &Queries, cuts: &[i32; LANES]) -> Values {
     let mut values = [*starts; LANES];
-    for (quads, rows) in queries.quads.iter().zip(levels.as_chunks::<{ ROWS * QUAD }>().0) {
+    for (quads, rows) in queries.quads().iter().zip(levels.as_chunks::<{ ROWS * QUAD }>().0) {
         let rows = rows.as_chunks::<QUAD>().0;
         for (values, query) in values.iter_mut().zip(quads) {
             let query = query.map(i32::from);
@@ -218,12 +224,12 @@ mod x86 {
     ) -> Values {
         const WIDE: usize = 16;
         const PARTS: usize = ROWS / WIDE;
-        debug_assert_eq!(levels.len(), queries.quads.len() * ROWS * QUAD);
+        debug_assert_eq!(levels.len(), queries.quads().len() * ROWS * QUAD);
         // SAFETY: reads 64 bytes at 64-byte steps inside `starts`, an array of 256.
         let start: [__m512i; PARTS] =
             std::array::from_fn(|p| unsafe { _mm512_loadu_si512(starts.as_ptr().add(p * WIDE).cast()) });
         let mut sums = [start; LANES];
-        for (quads, rows) in queries.quads.iter().zip(levels.as_chunks::<{ ROWS * QUAD }>().0) {
+        for (quads, rows) in queries.quads().iter().zip(levels.as_chunks::<{ ROWS * QUAD }>().0) {
             // SAFETY: reads 64 bytes at 64-byte steps inside `rows`, an array of 256.
             let rows: [__m512i; PARTS] = std::array::from_fn(|p| unsafe {
                 _mm512_loadu_si512(rows.as_ptr().add(p * WIDE * QUAD).cast())
@@ -266,12 +272,12 @@ mod x86 {
     ) -> Values {
         /// Rows whose four products fill a register as 16-bit integers.
         const WIDE: usize = 4;
-        debug_assert_eq!(levels.len(), queries.quads.len() * ROWS * QUAD);
+        debug_assert_eq!(levels.len(), queries.quads().len() * ROWS * QUAD);
         let mut values = [*starts; LANES];
         for first in (0..ROWS).step_by(WIDE) {
             // Two neighbouring sums belong to one row.
             let mut sums = [_mm256_setzero_si256(); LANES];
-            for (quads, rows) in queries.quads.iter().zip(levels.as_chunks::<{ ROWS * QUAD }>().0) {
+            for (quads, rows) in queries.quads().iter().zip(levels.as_chunks::<{ ROWS * QUAD }>().0) {
                 // SAFETY: reads 16 bytes from `first` * 4 on, with `first` at most 60, inside an array of 256.
                 let rows =
                     _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(rows.as_ptr().add(first * QUAD).cast()) });
@@ -300,8 +306,8 @@ mod tests {
 
     use super::*;
 
-    fn codes(levels: &[Vec<i8>]) -> Vec<Code> {
-        levels.iter().enumerate().map(|(i, l)| Code { levels: l.clone(), loss: (i * 7 % 5) as f64 }).collect()
+    fn codes(levels: &[Vec<i8>]) -> Codes {
+        Codes { levels: levels.concat(), losses: (0..levels.len()).map(|i| (i * 7 % 5) as f64).collect() }
     }
 
     /// Lane, row and value of every pair that a walk reports.
@@ -342,7 +348,7 @@ mod tests {
                     }
                 }
             }
-            let (blocks, packed) = (Blocks::new(&codes(&rows), width).unwrap(), Queries::new(&codes(&queries), width));
+            let (blocks, packed) = (Blocks::new(&codes(&rows), width).unwrap(), Queries::new(&codes(&queries), 0..queries.len(), width));
             let cuts = std::array::from_fn(|lane| if lane < queries.len() { cuts[lane] } else { i32::MAX });
             for kernel in Kernel::all() {
                 prop_assert_eq!(&reported(kernel, &blocks, &packed, cuts), &expected, "{:?}", kernel);
@@ -352,8 +358,8 @@ mod tests {
 
     #[test]
     fn the_greatest_sums_are_exact() {
-        let codes = [Code { levels: vec![-127; 128], loss: 0.0 }, Code { levels: vec![127; 128], loss: 0.0 }];
-        let (blocks, packed) = (Blocks::new(&codes, 128).unwrap(), Queries::new(&codes, 128));
+        let codes = codes(&[vec![-127; 128], vec![127; 128]]);
+        let (blocks, packed) = (Blocks::new(&codes, 128).unwrap(), Queries::new(&codes, 0..2, 128));
         let square = 127 * 127 * 128;
         let cuts = std::array::from_fn(|lane| if lane < 2 { i32::MIN } else { i32::MAX });
         for kernel in Kernel::all() {
