@@ -83,7 +83,7 @@ fn a_small_defect_on_a_large_scan_is_found_where_it_is() {
     assert_eq!(found.len(), defects.len());
     for (line, (x, y)) in found.iter().zip(defects) {
         assert!(line["score"].as_f64().unwrap() > 2.0 * good, "{good} {line}");
-        let region = &line["regions"][0];
+        let region = &line["defects"][0];
         let number = |key: &str, i: usize| region[key][i].as_f64().unwrap();
         // The spot's surroundings rise with it; at the scan's end they lie to one side of it.
         for (axis, (at, size)) in [(x, COLUMNS), (y, ROWS)].into_iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use crate::check;
 use crate::decide::judge;
+use crate::defect;
 use crate::error::{Error, Result};
 use crate::inspect::Inspector;
 use crate::model::scan_record;
@@ -53,6 +54,7 @@ pub(crate) fn score_scans(
             sha256: record.sha256,
             score: Some(judged.score),
             map_max: Some(judged.map_max),
+            steps: defect::maxima(&pipeline.graph, &defect::own_maps(recipe, pipeline, &scan, &outcome)?),
         })
     };
     services.pool.install(|| scans.par_iter().map(score).collect())

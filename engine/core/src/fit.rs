@@ -213,6 +213,8 @@ impl Fit<'_> {
                 sensors: Vec::new(),
                 scored: None,
                 shown: None,
+                inspected: None,
+                plane: None,
             });
         }
         prepare::load(self.recipe, &self.training[i])

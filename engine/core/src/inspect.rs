@@ -1,10 +1,12 @@
 //! Inspecting scans with a model: scores, map, verdict, regions.
 
+use crate::cloud::ScoredCloud;
 use crate::decide::{Judged, judge};
+use crate::defect::{self, Defect, Levels};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NetworkFile};
 use crate::model::{Manifest, Model};
-use crate::pipeline::{Known, Pipeline, Runner};
+use crate::pipeline::{Known, Outcome, Pipeline, Runner};
 use crate::plugin::{Registry, Services};
 use crate::prepare::{self, Prepared};
 use crate::recipe::Recipe;
@@ -12,7 +14,6 @@ use crate::threshold::Calibration;
 use crate::value::{Cloud, Content, Data, Value};
 use assay_data::{Frame, Grid, Image, ScanFiles};
 use assay_inference::Engine;
-use assay_metrics::{Connectivity, connected_components};
 use ndarray::{Array2, Array3};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -53,19 +54,6 @@ pub struct Inspector {
     pub differences: Vec<String>,
 }
 
-/// Where a scan is wrong: a connected region of the map above the pixel threshold.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Region {
-    /// `[x, y, width, height]` in pixels.
-    pub bbox: [usize; 4],
-    /// `[x, y]` in pixels.
-    pub centroid: [f64; 2],
-    /// Pixels.
-    pub area_px: usize,
-    /// Greatest map value inside.
-    pub peak: f64,
-}
-
 /// The result of one scan.
 #[derive(Debug, Clone)]
 pub struct Inspection {
@@ -81,10 +69,14 @@ pub struct Inspection {
     pub map_max: f64,
     /// Image score of each scores output, raw, by name.
     pub steps: Vec<(String, f64)>,
-    /// The anomaly map, native size.
+    /// The anomaly map, native size; empty of a cloud.
     pub map: Array2<f32>,
-    /// Regions above the pixel threshold, by falling peak.
-    pub regions: Vec<Region>,
+    /// The scores of a cloud; `None` of scans with pixels.
+    pub cloud: Option<ScoredCloud>,
+    /// Where the map is above the pixel threshold, by falling peak.
+    pub defects: Vec<Defect>,
+    /// For each pixel, or point of a cloud, the place of its defect among them, from 1; 0 = none.
+    pub labels: Vec<u32>,
     /// Time of each stage, in order: load, each step, map.
     pub times: Vec<(String, Duration)>,
     /// From files to verdict: the time of loading and that of the rest.
@@ -226,6 +218,31 @@ impl Inspector {
         }
     }
 
+    /// The defects of a scan, and for each pixel or point which of them it belongs to.
+    fn defects(
+        &self,
+        judged: &Judged,
+        calibration: &Calibration,
+        scan: &Prepared,
+        outcome: &Outcome,
+    ) -> Result<(Vec<Defect>, Vec<u32>)> {
+        let floor = f64::from(self.model.manifest.floor);
+        let levels = Levels { threshold: calibration.pixel.value, floor };
+        if let Some(cloud) = &judged.cloud {
+            let graph = &self.pipeline.graph;
+            let detectors = graph.outputs().filter(|(at, ..)| graph.steps[at.0].is_detector());
+            let steps: Vec<String> = detectors.map(|(at, ..)| graph.output_name(at)).collect();
+            return defect::defects_of_cloud(cloud, levels, &steps);
+        }
+        let found = defect::regions(&judged.map, levels.threshold);
+        let seen = if found.components.is_empty() {
+            Vec::new()
+        } else {
+            defect::seen(&self.recipe, &self.pipeline, scan, outcome, |name| calibration.of_step(name))?
+        };
+        Ok(defect::defects(&judged.map, found, levels, scan, &seen))
+    }
+
     fn inspect_loaded(&self, Loaded { scan, time }: Loaded) -> Result<Inspection> {
         let start = Instant::now();
         let mut times = vec![("load".to_owned(), time)];
@@ -240,8 +257,9 @@ impl Inspector {
         }
         let drawing = Instant::now();
         let floor = self.model.manifest.floor;
-        let Judged { score, map_max, map } = judge(&self.recipe, &self.pipeline, floor, &scan, &outcome)?;
-        let regions = regions(&map, calibration.pixel.value);
+        let judged = judge(&self.recipe, &self.pipeline, floor, &scan, &outcome)?;
+        let (defects, labels) = self.defects(&judged, calibration, &scan, &outcome)?;
+        let Judged { score, map_max, map, cloud } = judged;
         times.push(("map".to_owned(), drawing.elapsed()));
         let steps = graph
             .outputs()
@@ -256,40 +274,14 @@ impl Inspector {
             map_max,
             steps,
             map,
-            regions,
+            cloud,
+            defects,
+            labels,
             times,
             total: time + start.elapsed(),
             scan,
         })
     }
-}
-
-/// The regions of a map above a threshold, by falling peak.
-fn regions(map: &Array2<f32>, threshold: f64) -> Vec<Region> {
-    let above: Vec<bool> = map.iter().map(|&v| f64::from(v) > threshold).collect();
-    let Ok(found) = connected_components(&above, map.nrows(), map.ncols(), Connectivity::Eight) else {
-        return Vec::new();
-    };
-    let mut peaks = vec![f64::NEG_INFINITY; found.components.len()];
-    for (&label, &v) in found.labels.iter().zip(map) {
-        if label > 0 {
-            let peak = &mut peaks[label as usize - 1];
-            *peak = peak.max(f64::from(v));
-        }
-    }
-    let mut regions: Vec<Region> = found
-        .components
-        .iter()
-        .zip(peaks)
-        .map(|(c, peak)| Region {
-            bbox: [c.cols.start, c.rows.start, c.cols.len(), c.rows.len()],
-            centroid: [c.centroid.1, c.centroid.0],
-            area_px: c.area,
-            peak,
-        })
-        .collect();
-    regions.sort_by(|a, b| b.peak.total_cmp(&a.peak));
-    regions
 }
 
 fn graph_name(pipeline: &Pipeline, step: usize, output: usize) -> String {
@@ -324,7 +316,15 @@ fn blank(recipe: &Recipe, manifest: &Manifest) -> Prepared {
         };
         Some(Arc::new(Value { content, data, image_score: f64::NAN }))
     });
-    Prepared { id: String::new(), native, sensors: sensors.collect(), scored: None, shown: None }
+    Prepared {
+        id: String::new(),
+        native,
+        sensors: sensors.collect(),
+        scored: None,
+        shown: None,
+        inspected: None,
+        plane: None,
+    }
 }
 
 /// What differs between the model's record and this machine.

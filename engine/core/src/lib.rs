@@ -3,7 +3,9 @@
 mod blur;
 pub mod calibrate;
 mod check;
+pub mod cloud;
 mod decide;
+pub mod defect;
 pub mod dump;
 pub mod error;
 pub mod evaluate;
@@ -12,6 +14,7 @@ pub mod graph;
 pub mod inspect;
 pub mod map;
 pub mod model;
+mod opening;
 pub mod partial;
 pub mod pipeline;
 pub mod plugin;

@@ -1,10 +1,10 @@
 //! From a decoded scan to what the steps see: modalities as values, and which pixels belong to the part.
 
 use crate::error::{Error, Result};
-use crate::recipe::{Background, Recipe};
+use crate::recipe::{Background, Recipe, union};
 use crate::value::{Cloud, Content, Data, Value};
-use assay_data::prepare::dilate;
 use assay_data::prepare::resize::{MaskRule, mask as resize_mask};
+use assay_data::prepare::{Plane, dilate};
 use assay_data::{Grid, Image, Mask, Modality, ScanFiles};
 use ndarray::{Array2, Array3};
 use std::sync::Arc;
@@ -22,6 +22,10 @@ pub struct Prepared {
     pub scored: Option<Mask>,
     /// Pixels that the map shows, native size; `None` = all.
     pub shown: Option<Mask>,
+    /// Pixels that the recipe has inspected, native size; `None` = all. Nothing else is scored or shown.
+    pub inspected: Option<Mask>,
+    /// The surface that the part lies on, in the camera's frame, where one was found.
+    pub plane: Option<Plane>,
 }
 
 /// Loads and prepares one scan to learn from or to set thresholds with: no sensor may be missing.
@@ -45,7 +49,8 @@ pub fn load(recipe: &Recipe, files: &ScanFiles) -> Result<Prepared> {
 /// [`crate::Error::Data`]: a file that cannot be used, or no part in view.
 pub fn load_without(recipe: &Recipe, files: &ScanFiles, without: &[String]) -> Result<Prepared> {
     let scan = assay_data::load(files, &recipe.sensors, without, &recipe.limits)?;
-    let mut part = None;
+    let inspected = inspected(recipe, &scan)?;
+    let (mut part, mut plane) = (None, None);
     if recipe.background() != Background::Off
         && let Some(sensor) = recipe.height_sensor()
         && let Some(Modality::Organised(points)) = scan.modality(&sensor.name)
@@ -55,12 +60,19 @@ pub fn load_without(recipe: &Recipe, files: &ScanFiles, without: &[String]) -> R
             let message = "nothing stands out from the background: is the part in view? ([prepare] tells how it is found)";
             return Err(Error::Scan { scan: scan.id, message: message.into() });
         }
+        plane = found.plane;
         let margin = (recipe.prepare.margin * scan.native.0.min(scan.native.1) as f64).round() as usize;
         part = Some(dilate(&on_cells(&found.mask, scan.native)?, margin));
     }
     let blank = if recipe.background() == Background::Input { part.as_ref() } else { None };
     let only = |mode| if recipe.background() == mode { part.clone() } else { None };
-    let (scored, shown) = (only(Background::Features), only(Background::Map));
+    let (mut scored, shown) = (only(Background::Features), only(Background::Map));
+    if let Some(inspected) = &inspected {
+        match &mut scored {
+            Some(scored) => scored.zip_mut_with(inspected, |s, &i| *s &= i),
+            None => scored = Some(inspected.clone()),
+        }
+    }
     let kinds: Vec<Content> = recipe.sensors.iter().map(crate::graph::content_of).collect();
     let sensors = scan.modalities.into_iter().zip(kinds).map(|((_, modality), content)| {
         let Some(modality) = modality else { return Ok(None) };
@@ -92,7 +104,33 @@ pub fn load_without(recipe: &Recipe, files: &ScanFiles, without: &[String]) -> R
         Ok(Some(Arc::new(Value { content, data, image_score: f64::NAN })))
     });
     let sensors = sensors.collect::<Result<_>>()?;
-    Ok(Prepared { id: scan.id, native: scan.native, sensors, scored, shown })
+    Ok(Prepared { id: scan.id, native: scan.native, sensors, scored, shown, inspected, plane })
+}
+
+/// The pixels of a scan that the recipe has inspected; `None` = all.
+///
+/// # Errors
+/// [`Error::Scan`] where none is left, and for a mask of another size or a scan without pixels.
+fn inspected(recipe: &Recipe, scan: &assay_data::Scan) -> Result<Option<Mask>> {
+    let (inspect, ignore) = (&recipe.prepare.inspect, &recipe.prepare.ignore);
+    if inspect.is_empty() && ignore.is_empty() {
+        return Ok(None);
+    }
+    let refuse = |message: String| Error::Scan { scan: scan.id.clone(), message };
+    if scan.native == (0, 0) {
+        return Err(refuse(
+            "`inspect` and `ignore` of [prepare] are areas of pixels, and it has none".into(),
+        ));
+    }
+    let of = |areas| union(areas, scan.native).map_err(|e| refuse(e.to_string()));
+    let mut inspected = of(inspect)?.unwrap_or_else(|| Mask::from_elem(scan.native, true));
+    if let Some(ignored) = of(ignore)? {
+        inspected.zip_mut_with(&ignored, |i, &ignored| *i &= !ignored);
+    }
+    if !inspected.iter().any(|&i| i) {
+        return Err(refuse("`inspect` and `ignore` of [prepare] leave no pixel of it to inspect".into()));
+    }
+    Ok(Some(inspected))
 }
 
 /// The grid with every cell outside `mask` (of its size) invalid and 0.
@@ -193,6 +231,9 @@ impl Prepared {
             sensors: sensors.collect(),
             scored: Some(turned_mask(self.scored.as_ref())),
             shown: self.shown.as_ref().map(|m| turned_mask(Some(m))),
+            inspected: self.inspected.as_ref().map(|m| turned_mask(Some(m))),
+            // It would have to be turned along; what learns from turned scans does not ask for it.
+            plane: None,
         }
     }
 }
@@ -290,7 +331,15 @@ mod tests {
         let grid = Grid { values: points, valid: None, frame: Frame::NATIVE };
         let sensors =
             vec![value(Content::Rgb, Data::Image(Image::new(image))), value(Content::Xyz, Data::Grid(grid))];
-        Prepared { id: "a".into(), native: (5, 5), sensors, scored: None, shown: None }
+        Prepared {
+            id: "a".into(),
+            native: (5, 5),
+            sensors,
+            scored: None,
+            shown: None,
+            inspected: None,
+            plane: None,
+        }
     }
 
     fn parts(p: &Prepared) -> (Array3<u8>, Grid) {

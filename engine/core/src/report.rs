@@ -1,14 +1,17 @@
 //! What is written about inspected scans: maps, pictures, a page.
 
+use crate::defect::{Defect, points_of};
 use crate::error::{Error, Result};
 use crate::evaluate::Figures;
 use crate::inspect::{Inspection, Inspector, Verdict};
 use crate::result::ResultLine;
 use crate::value::Data;
-use assay_data::decode::{self, Encoded};
+use assay_data::decode::{self, Encoded, Vertex};
 use assay_data::prepare::resize;
 use assay_data::{Mask, ScanFiles, atomic};
-use assay_report::{Caption, Metrics, Page, Picture, ScanCard, captioned, height_picture, html, overlay};
+use assay_report::{
+    Caption, ColourMap, Metrics, Page, Picture, ScanCard, captioned, height_picture, html, overlay, shade,
+};
 use ndarray::{Array3, Axis};
 use std::io::Write as _;
 use std::path::{Component, Path, PathBuf};
@@ -37,9 +40,75 @@ pub(crate) fn place(folder: &Path, id: &str, extension: &str) -> Result<PathBuf>
 /// # Errors
 /// Where the file cannot be written.
 pub fn write_map(folder: &Path, inspection: &Inspection) -> Result<PathBuf> {
+    if inspection.cloud.is_some() {
+        let message = "a scan of points has no map: ask for clouds instead";
+        return Err(Error::Scan { scan: inspection.id.clone(), message: message.into() });
+    }
     let path = place(folder, &inspection.id, "tiff")?;
     decode::write_map(&path, &inspection.map)?;
     Ok(path)
+}
+
+/// Writes the scan's points, coloured by their scores, to `folder/<id>.ply`: those of its organised sensor with the map's values, or those
+/// of its cloud.
+///
+/// # Errors
+/// [`Error::Scan`] where it has no points; where the file cannot be written.
+pub fn write_cloud(folder: &Path, inspector: &Inspector, inspection: &Inspection) -> Result<PathBuf> {
+    let (scale, colours) = (scale(inspector, inspection)?, ColourMap::new());
+    let vertex = |position, rgb, score, defect| Vertex {
+        position,
+        colour: shade(rgb, score, &scale, &colours),
+        score,
+        defect,
+    };
+    let vertices: Vec<Vertex> = if let Some(cloud) = &inspection.cloud {
+        let at = |i: usize| [0, 1, 2].map(|c| cloud.positions[(i, c)]);
+        let valid = (0..cloud.scores.len()).filter(|&i| cloud.valid[i]);
+        valid.map(|i| vertex(at(i), BARE, cloud.scores[i], inspection.labels[i])).collect()
+    } else if let Some(points) = points_of(&inspection.scan) {
+        let image =
+            colour(inspection).map(|image| resize::image(&image, inspection.map.dim())).transpose()?;
+        let (native_rows, native_columns) = inspection.map.dim();
+        let (rows, columns) = points.size();
+        let cells = (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j)));
+        let seen = cells.filter(|&(i, j)| points.is_valid(i, j)).map(|(i, j)| {
+            let index = |at: f64, n: usize| at.round().clamp(0.0, (n - 1) as f64) as usize;
+            let y = index(points.frame.native_y(i as f64), native_rows);
+            let x = index(points.frame.native_x(j as f64), native_columns);
+            let rgb = image.as_ref().map_or(BARE, |image| [0, 1, 2].map(|k| image[(y, x, k)]));
+            let position = [0, 1, 2].map(|c| points.values[(c, i, j)]);
+            vertex(position, rgb, inspection.map[(y, x)], inspection.labels[y * native_columns + x])
+        });
+        seen.collect()
+    } else {
+        let message = "it has no points to write: its sensors are images, or depth without a `camera`";
+        return Err(Error::Scan { scan: inspection.id.clone(), message: message.into() });
+    };
+    let path = place(folder, &inspection.id, "ply")?;
+    decode::write_ply(&path, &vertices)?;
+    Ok(path)
+}
+
+/// The colour of points that no image sees.
+const BARE: [u8; 3] = [200; 3];
+
+/// A defect in words.
+fn described(defect: &Defect) -> String {
+    let mut words = Vec::new();
+    match (defect.area_mm2, defect.area_px) {
+        (Some(area), _) => words.push(format!("{area:.1} mm\u{b2}")),
+        (None, Some(pixels)) => words.push(format!("{pixels} px")),
+        (None, None) => {}
+    }
+    if let Some(height) = defect.height_mm {
+        words.push(format!("{height:+.2} mm"));
+    }
+    if let Some(unmeasured) = defect.unmeasured.filter(|share| *share > 0.1) {
+        words.push(format!("{:.0} % unmeasured", 100.0 * unmeasured));
+    }
+    words.extend(defect.seen_by.map(|by| by.name().to_owned()));
+    words.join(", ")
 }
 
 /// Writes the map over the scan to `folder/<id>.png`: verdict, score and threshold above it, regions outlined, the
@@ -61,7 +130,7 @@ pub fn write_picture(
         score: inspection.score,
         threshold: line.threshold,
         review_threshold: line.review_threshold,
-        regions: line.regions.len(),
+        defects: line.defects.iter().map(described).collect(),
         pixel_threshold: line.pixel_threshold,
         truth: truth.is_some(),
     };
@@ -92,7 +161,8 @@ fn draw(inspector: &Inspector, inspection: &Inspection, truth: Option<&Mask>) ->
     // A sensor of another resolution.
     let image = resize::image(&image, (rows, cols))?;
     let scale = scale(inspector, inspection)?;
-    overlay(image.view(), inspection.map.view(), scale, truth.map(|t| t.view())).map_err(failed)
+    let marks: Vec<[usize; 4]> = inspection.defects.iter().filter_map(|defect| defect.bbox).collect();
+    overlay(image.view(), inspection.map.view(), scale, truth.map(|t| t.view()), &marks).map_err(failed)
 }
 
 /// One scale for all scans of a model: the threshold is its middle, and it reaches a third of the way down to the floor.

@@ -1,6 +1,7 @@
 //! The line of results: what is said of one scan, for machines.
 
-use crate::inspect::{Inspection, Inspector, Region, Verdict};
+use crate::defect::Defect;
+use crate::inspect::{Inspection, Inspector, Verdict};
 use crate::threshold::Calibration;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -40,7 +41,7 @@ pub struct ResultLine {
     /// Image score of each step that makes scores, as its method made it, by `step` or `step.output`.
     pub steps: BTreeMap<String, f64>,
     /// Where the map exceeds the pixel threshold, by falling peak.
-    pub regions: Vec<Region>,
+    pub defects: Vec<Defect>,
     /// Milliseconds: `load` (decoding and preparation), each step, `map`, and `total` from files to verdict.
     pub ms: BTreeMap<String, f64>,
     /// The recipe's number, if it has one.
@@ -72,7 +73,7 @@ impl ResultLine {
             score: Some(inspection.score),
             map_max: Some(inspection.map_max),
             steps: inspection.steps.iter().cloned().collect(),
-            regions: inspection.regions.clone(),
+            defects: inspection.defects.clone(),
             ms: times,
             ..Self::blank(inspector, &inspection.id, thresholds)
         }
@@ -96,7 +97,7 @@ impl ResultLine {
             map_max: None,
             pixel_threshold: thresholds.pixel.value,
             steps: BTreeMap::new(),
-            regions: Vec::new(),
+            defects: Vec::new(),
             ms: BTreeMap::new(),
             recipe: inspector.recipe.number,
             station: inspector.recipe.station.clone(),

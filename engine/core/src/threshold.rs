@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::recipe::{Decide, OnTooFew, keys};
 use serde::{Deserialize, Serialize};
 use statrs::function::beta::checked_beta_reg;
+use std::collections::BTreeMap;
 
 /// The confidence of the bound that is always reported.
 pub const BOUND_CONFIDENCE: f64 = 0.95;
@@ -213,6 +214,9 @@ pub struct CalibrationScan {
     pub score: Option<f64>,
     /// The map's maximum; `None` as above.
     pub map_max: Option<f64>,
+    /// The maximum of each detector's own map, by output; empty in models of older programs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub steps: BTreeMap<String, f64>,
 }
 
 /// Thresholds, and the scans that they rest on.
@@ -257,6 +261,13 @@ impl Calibration {
             pixel: Threshold::conformal(&maxima, rate, confidence)?,
             scans,
         })
+    }
+
+    /// The threshold of one detector's own map by the same rule; `None` of one that it has no scores of.
+    pub fn of_step(&self, output: &str) -> Option<f64> {
+        let maxima: Option<Vec<f64>> = self.scans.iter().map(|s| s.steps.get(output).copied()).collect();
+        let Budget { false_reject_rate, confidence, .. } = self.budget;
+        Threshold::conformal(&maxima?, false_reject_rate, confidence).ok().map(|t| t.value)
     }
 
     /// What the image threshold promises, for people: one sentence a line.
@@ -382,6 +393,7 @@ mod tests {
             sha256: String::new(),
             score: Some(s),
             map_max: Some(-s),
+            steps: BTreeMap::new(),
         });
         let budget = Budget { review: Some(0.2), ..budget(0.05, None) };
         let calibration = Calibration::new(budget, scans.collect()).unwrap();

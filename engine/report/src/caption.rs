@@ -22,8 +22,8 @@ pub struct Caption {
     pub threshold: f64,
     /// A scan with a greater score, up to `threshold`, is for review.
     pub review_threshold: Option<f64>,
-    /// How many regions are outlined.
-    pub regions: usize,
+    /// What is said of each region that is outlined.
+    pub defects: Vec<String>,
     /// The map's value above which pixels form regions.
     pub pixel_threshold: f64,
     /// Whether the ground truth is outlined.
@@ -32,6 +32,9 @@ pub struct Caption {
 
 /// Space between lines and around them, in dots of the font.
 const MARGIN: usize = 4;
+
+/// Regions that are described, the others are counted alone.
+const MOST: usize = 8;
 
 /// A run of text in its colour, on a field of another one or on none.
 struct Run(String, Rgb, Option<Rgb>);
@@ -90,12 +93,15 @@ fn heading(caption: &Caption) -> Vec<Vec<Run>> {
 fn legend(caption: &Caption) -> Vec<Vec<Run>> {
     let entry = |text: String, colour: Rgb| vec![Run("-- ".into(), colour, None), Run(text, INK, None)];
     let limit = number(caption.pixel_threshold);
-    let regions = match caption.regions {
+    let regions = match caption.defects.len() {
         0 => format!("no region: the map stays within {limit}"),
         1 => format!("1 region where the map is above {limit}"),
         n => format!("{n} regions where the map is above {limit}"),
     };
     let mut lines = vec![entry(regions, THRESHOLD)];
+    for (k, words) in caption.defects.iter().take(MOST).enumerate() {
+        lines.push(vec![Run(format!("{:>4}  {words}", k + 1), INK, None)]);
+    }
     if caption.truth {
         lines.push(entry("ground truth".into(), TRUTH));
     }
@@ -131,7 +137,7 @@ mod tests {
             score: 2.0,
             threshold: 1.5,
             review_threshold: None,
-            regions: 2,
+            defects: vec!["4.2 mm\u{b2}".into(), "1.1 mm\u{b2}".into()],
             pixel_threshold: 1.5,
             truth: true,
         }
@@ -144,7 +150,11 @@ mod tests {
     #[test]
     fn the_words_say_verdict_numbers_and_outlines() {
         assert_eq!(text(heading(&caption())), [" NG  test/hole/007", "score 2.00 above threshold 1.50"]);
-        assert_eq!(text(legend(&caption())), ["-- 2 regions where the map is above 1.50", "-- ground truth"]);
+        let lines = text(legend(&caption()));
+        assert_eq!(lines[..2], ["-- 2 regions where the map is above 1.50", "   1  4.2 mm\u{b2}"]);
+        assert_eq!(lines[3], "-- ground truth");
+        let many = Caption { defects: vec![String::new(); 30], ..caption() };
+        assert_eq!(legend(&many).len(), 2 + MOST);
         let review =
             Caption { verdict: Verdict::Review, review_threshold: Some(1.0), score: 1.2, ..caption() };
         assert_eq!(text(heading(&review))[1], "score 1.20: between 1.00 and 1.50");

@@ -20,5 +20,5 @@ pub use colour::{ColourMap, Rgb};
 pub use error::ReportError;
 pub use height::height_picture;
 pub use html::{Metrics, Page, Picture, ScanCard, Verdict, html};
-pub use overlay::overlay;
+pub use overlay::{overlay, shade};
 pub use scale::Scale;

@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// Write overlay pictures here: PNG.
     #[arg(long, value_name = "DIR")]
     pub(crate) pictures: Option<PathBuf>,
+    /// Write the points coloured by score here: PLY.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) clouds: Option<PathBuf>,
     /// Refuse other plugins or another runtime than the model was fitted with.
     #[arg(long)]
     pub(crate) locked: bool,
@@ -56,8 +59,8 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
         "`-` reads all scans from standard input and stands alone (a file of that name is `./-`)"
     );
     let (_context, inspector) = Context::inspector(&args.model, args.locked, &args.machine, console)?;
-    let (maps, pictures) = (args.maps.clone(), args.pictures.clone());
-    let outputs = Outputs { maps, pictures, dump: args.dump.open(&inspector)? };
+    let (maps, pictures, clouds) = (args.maps.clone(), args.pictures.clone(), args.clouds.clone());
+    let outputs = Outputs { maps, pictures, clouds, dump: args.dump.open(&inspector)? };
     let interrupt = Interrupt::on_signals(console);
     if from_input {
         return score_input(&inspector, &outputs, &interrupt, console);

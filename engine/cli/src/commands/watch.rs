@@ -42,6 +42,9 @@ pub(crate) struct Args {
     /// Write overlay pictures too, to pictures/ID.png in the folder of results.
     #[arg(long)]
     pub(crate) pictures: bool,
+    /// Write the points coloured by score too, to clouds/ID.ply in the folder of results.
+    #[arg(long)]
+    pub(crate) clouds: bool,
     /// A file is at rest when its size and time stay for so many milliseconds; 0 = as soon as it is there.
     #[arg(long, value_name = "MS", default_value_t = 500, value_parser = value_parser!(u64).range(..=600_000))]
     pub(crate) settle: u64,
@@ -73,9 +76,10 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     let outputs = Outputs {
         maps: args.maps.then(|| out.join("maps")),
         pictures: args.pictures.then(|| out.join("pictures")),
+        clouds: args.clouds.then(|| out.join("clouds")),
         dump: None,
     };
-    for written in [&outputs.maps, &outputs.pictures].into_iter().flatten() {
+    for written in [&outputs.maps, &outputs.pictures, &outputs.clouds].into_iter().flatten() {
         atomic::remove_leftovers(written)?;
     }
     console.info(&format!(

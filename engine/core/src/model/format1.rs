@@ -84,7 +84,13 @@ impl From<Manifest1> for Manifest {
                 review: None,
                 pixel: old.pixel_threshold.into(),
                 scans: scans
-                    .map(|s| CalibrationScan { id: s.id, sha256: s.sha256, score: None, map_max: None })
+                    .map(|s| CalibrationScan {
+                        id: s.id,
+                        sha256: s.sha256,
+                        score: None,
+                        map_max: None,
+                        steps: BTreeMap::new(),
+                    })
                     .collect(),
             },
             sections: old.sections,

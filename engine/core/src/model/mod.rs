@@ -378,6 +378,7 @@ mod tests {
             sha256: "00".into(),
             score: Some(0.1 * f64::from(i)),
             map_max: Some(0.2),
+            steps: BTreeMap::from([("a".into(), 0.3)]),
         });
         Model {
             format: VERSION,

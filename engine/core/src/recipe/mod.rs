@@ -1,5 +1,6 @@
 //! The recipe: what a station's TOML file says, before any plugin is asked.
 
+mod area;
 mod domain;
 mod key;
 pub mod keys;
@@ -11,11 +12,14 @@ pub mod schema;
 mod tests;
 pub mod toml;
 
+pub use area::Area;
+pub(crate) use area::union;
 pub use resolved::resolved;
 
 use crate::error::{Error, Result};
 use crate::value::Content;
 use assay_data::DataError;
+use assay_data::decode::{self, Encoded};
 use assay_data::prepare::Background as PlaneRemoval;
 use assay_data::{Camera, Limits, Sensor};
 use assay_inference::{Device, Runtime};
@@ -80,6 +84,10 @@ pub struct Prepare {
     pub margin: f64,
     /// Each training scan is learned at this many angles; 1 = as it is. For parts that lie at any angle.
     pub rotations: usize,
+    /// The areas that are inspected; empty = all of the view.
+    pub inspect: Vec<Area>,
+    /// The areas that are not.
+    pub ignore: Vec<Area>,
     /// The plane and the clustering.
     pub plane: PlaneRemoval,
 }
@@ -89,6 +97,17 @@ pub struct Prepare {
 pub struct MapOptions {
     /// Sigma of the Gaussian, as a share of the scan's shorter side.
     pub sigma: f64,
+    /// What is smaller is no defect; 0 = everything counts.
+    pub smallest: Smallest,
+}
+
+/// The smallest region that counts as a defect.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Smallest {
+    /// Of the surface, mm^2.
+    pub area: f64,
+    /// Pixels of the scan.
+    pub pixels: usize,
 }
 
 /// The one number that a verdict follows from.
@@ -185,12 +204,14 @@ impl Recipe {
         }
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        parse::recipe(&path.display().to_string(), &text, &|file, limits| {
-            Camera::read(&folder.join(file), limits)
-        })
+        let beside = parse::Files {
+            camera: &|file, limits| Camera::read(&folder.join(file), limits),
+            mask: &|file, limits| decode::mask(&Encoded::read(&folder.join(file), limits)?, limits),
+        };
+        parse::recipe(&path.display().to_string(), &text, &beside)
     }
 
-    /// Parses a recipe that stands alone, as one in a model does: it names no calibration file. `file` names it in messages.
+    /// Parses a recipe that stands alone, as one in a model does: it names no calibration file and no mask. `file` names it in messages.
     ///
     /// # Errors
     /// [`Error::Recipe`] with file, line and key; [`Error::Request`] for a text of more than 4 MiB.
@@ -203,11 +224,15 @@ impl Recipe {
                 text.len()
             )));
         }
-        parse::recipe(file, text, &|file, _| {
-            let cause =
-                format!("`{file}` is read beside a recipe's file only; here the camera's numbers must stand");
-            Err(DataError::BadArgument { what: "camera", cause })
-        })
+        let none = |what, file: &str, instead: &str| {
+            let cause = format!("`{file}` is read beside a recipe's file only; here {instead} must stand");
+            DataError::BadArgument { what, cause }
+        };
+        let nothing = parse::Files {
+            camera: &|file, _| Err(none("camera", file, "the camera's numbers")),
+            mask: &|file, _| Err(none("mask", file, "its polygon")),
+        };
+        parse::recipe(file, text, &nothing)
     }
 
     /// Sets the seed of everything random, as if the recipe said so.

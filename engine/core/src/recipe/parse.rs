@@ -1,21 +1,31 @@
 //! From a recipe's text to a [`Recipe`].
 
+use super::area::{Area, Areas, Written};
 use super::key::AnyKey as _;
 use super::reader::Reader;
 use super::toml::{Node, Source};
-use super::{Decide, MapOptions, Prepare, Recipe, StepDecl, keys};
+use super::{Decide, MapOptions, Prepare, Recipe, Smallest, StepDecl, keys};
 use crate::error::Result;
+use crate::value::Content;
 use assay_data::prepare::Background as Plane;
-use assay_data::{Camera, DataError, Lens, Limits, Pose, Sensor, SensorKind};
+use assay_data::{Camera, DataError, Lens, Limits, Mask, Pose, Sensor, SensorKind};
 use std::collections::HashSet;
 
 /// Sensors of a recipe, and its steps, at most: far more than a station has, and few enough that their graph stays quick.
 const MOST: usize = 256;
 
-/// Reads the camera of a calibration file that a recipe names.
-type ReadCamera<'a> = &'a dyn Fn(&str, &Limits) -> std::result::Result<Camera, DataError>;
+/// Reads a file that a recipe names.
+type Read<'a, T> = &'a dyn Fn(&str, &Limits) -> std::result::Result<T, DataError>;
 
-pub(super) fn recipe(file: &str, text: &str, read_camera: ReadCamera<'_>) -> Result<Recipe> {
+/// The files that a recipe may name.
+pub(super) struct Files<'a> {
+    /// The camera of a calibration file.
+    pub(super) camera: Read<'a, Camera>,
+    /// A mask.
+    pub(super) mask: Read<'a, Mask>,
+}
+
+pub(super) fn recipe(file: &str, text: &str, files: &Files<'_>) -> Result<Recipe> {
     let source = Source { file, text };
     let mut top = Reader::new(source, "", "", source.parse()?)?;
     top.get(&keys::FORMAT)?;
@@ -36,11 +46,22 @@ pub(super) fn recipe(file: &str, text: &str, read_camera: ReadCamera<'_>) -> Res
         max_file_bytes: limits_table.get(&keys::LIMITS_FILE_BYTES)? as u64,
     };
     limits_table.finish()?;
-    let sensors = sensors(source, &mut top, &|file| read_camera(file, &limits))?;
-    let prepare = prepare(top.section(&keys::PREPARE)?, seed)?;
+    let sensors = sensors(source, &mut top, &|file| (files.camera)(file, &limits))?;
+    let prepare = prepare(top.section(&keys::PREPARE)?, seed, &|file| (files.mask)(file, &limits))?;
     let steps = steps(source, &mut top, &sensors)?;
     let mut map_table = top.section(&keys::MAP)?;
-    let map = MapOptions { sigma: map_table.get(&keys::MAP_SIGMA)? };
+    let area_line = map_table.line_of(&keys::MAP_SMALLEST_AREA);
+    let map = MapOptions {
+        sigma: map_table.get(&keys::MAP_SIGMA)?,
+        smallest: Smallest {
+            area: map_table.get(&keys::MAP_SMALLEST_AREA)?,
+            pixels: map_table.get(&keys::MAP_SMALLEST_PIXELS)? as usize,
+        },
+    };
+    if map.smallest.area > 0.0 && !sensors.iter().any(|s| crate::graph::content_of(s) == Content::Xyz) {
+        let message = "takes a sensor of organised points; without one give `smallest_pixels`";
+        return Err(map_table.error(area_line, keys::MAP_SMALLEST_AREA.name(), message));
+    }
     map_table.finish()?;
     let decide = decide(top.section(&keys::DECIDE)?)?;
     top.finish()?;
@@ -189,11 +210,18 @@ fn kind_of(pattern: &str) -> Option<SensorKind> {
     }
 }
 
-fn prepare(mut r: Reader<'_>, seed: u64) -> Result<Prepare> {
+/// Reads a mask's file.
+type ReadMask<'a> = &'a dyn Fn(&str) -> std::result::Result<Mask, DataError>;
+
+fn prepare(mut r: Reader<'_>, seed: u64, read: ReadMask<'_>) -> Result<Prepare> {
+    let inspect = areas(&mut r, &keys::PREPARE_INSPECT, read)?;
+    let ignore = areas(&mut r, &keys::PREPARE_IGNORE, read)?;
     let prepare = Prepare {
         background: r.get(&keys::PREPARE_BACKGROUND)?,
         margin: r.get(&keys::PREPARE_MARGIN)?,
         rotations: r.get(&keys::PREPARE_ROTATIONS)? as usize,
+        inspect,
+        ignore,
         plane: Plane {
             border: r.get(&keys::PREPARE_BORDER)? as usize,
             plane_distance: r.get(&keys::PREPARE_PLANE_DISTANCE)?,
@@ -209,6 +237,18 @@ fn prepare(mut r: Reader<'_>, seed: u64) -> Result<Prepare> {
     };
     r.finish()?;
     Ok(prepare)
+}
+
+fn areas(r: &mut Reader<'_>, key: &super::key::Key<Areas>, read: ReadMask<'_>) -> Result<Vec<Area>> {
+    let line = r.line_of(key);
+    let areas = r.get(key)?.into_iter().map(|area| match area {
+        Written::Polygon(path) => Ok(Area { path, size: None }),
+        Written::File(file) => match read(&file) {
+            Ok(mask) => Ok(Area::of(&mask)),
+            Err(e) => Err(r.error(line, key.name(), e.to_string())),
+        },
+    });
+    areas.collect()
 }
 
 fn steps(source: Source<'_>, top: &mut Reader<'_>, sensors: &[Sensor]) -> Result<Vec<StepDecl>> {

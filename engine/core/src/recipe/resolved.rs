@@ -1,5 +1,6 @@
 //! The recipe with everything that it leaves to defaults written out.
 
+use super::area::{Area, Written};
 use super::domain::Domain;
 use super::key::{AnyKey as _, Key};
 use super::{From, Recipe, keys};
@@ -13,8 +14,8 @@ use toml::{Table, Value};
 ///
 /// It holds no comments, has a fixed order, and its numbers read back to the same bits. Read and resolved again it gives
 /// the same text. `graph` is the recipe resolved against the plugins. `decide.confidence`, `decide.review`,
-/// `recipe.number` and what is not known of a sensor stand there only where they are set. What a camera's file said stands there
-/// in its place. A network's `model` and
+/// `recipe.number` and what is not known of a sensor stand there only where they are set. What a camera's or a mask's file said stands
+/// there in its place. A network's `model` and
 /// `engine.plugin_path` stay as they were written.
 pub fn resolved(recipe: &Recipe, graph: &Graph) -> String {
     let mut top = Table::new();
@@ -31,6 +32,8 @@ pub fn resolved(recipe: &Recipe, graph: &Graph) -> String {
     section(keys::STEPS.path, steps.collect());
     let mut map = Table::new();
     put(&mut map, &keys::MAP_SIGMA, &recipe.map.sigma);
+    put(&mut map, &keys::MAP_SMALLEST_AREA, &recipe.map.smallest.area);
+    put(&mut map, &keys::MAP_SMALLEST_PIXELS, &(recipe.map.smallest.pixels as i64));
     section(keys::MAP.path, map);
     section(keys::DECIDE.path, decide(recipe));
     top.to_string()
@@ -106,6 +109,8 @@ fn prepare(recipe: &Recipe) -> Table {
     put(&mut table, &keys::PREPARE_BACKGROUND, &prepare.background);
     put(&mut table, &keys::PREPARE_MARGIN, &prepare.margin);
     put(&mut table, &keys::PREPARE_ROTATIONS, &(prepare.rotations as i64));
+    put(&mut table, &keys::PREPARE_INSPECT, &areas(&prepare.inspect));
+    put(&mut table, &keys::PREPARE_IGNORE, &areas(&prepare.ignore));
     put(&mut table, &keys::PREPARE_BORDER, &(plane.border as i64));
     put(&mut table, &keys::PREPARE_PLANE_DISTANCE, &plane.plane_distance);
     put(&mut table, &keys::PREPARE_PLANE_POINTS, &(plane.sample_points as i64));
@@ -116,6 +121,10 @@ fn prepare(recipe: &Recipe) -> Table {
     put(&mut table, &keys::PREPARE_PIECE_POINTS, &(plane.piece_points as i64));
     put(&mut table, &keys::PREPARE_PIECE_REACH, &plane.piece_reach);
     table
+}
+
+fn areas(areas: &[Area]) -> Vec<Written> {
+    areas.iter().map(|area| Written::Polygon(area.path.clone())).collect()
 }
 
 fn step(recipe: &Recipe, graph: &Graph, step: &Step) -> Table {

@@ -30,7 +30,7 @@ fn words_are_those_that_the_types_print() {
 
 /// The smallest recipe with an example put where its key belongs.
 fn with(key: &dyn AnyKey) -> String {
-    const SENSORS: &str = "[sensors]\ncolour = \"rgb/{id}.png\"\n";
+    const SENSORS: &str = "[sensors]\ncolour = \"rgb/{id}.png\"\nrange = \"range/{id}.tiff\"\n";
     const STEPS: &str = "[steps]\nlook = { method = \"onnx\", from = \"colour\" }\n";
     let example = key.example();
     match key.parent() {

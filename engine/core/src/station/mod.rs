@@ -11,7 +11,7 @@ pub mod watch;
 use crate::dump::{self, Wanted};
 use crate::error::{Error, Result};
 use crate::inspect::{Inspection, Inspector};
-use crate::report::{one_line, write_map, write_picture};
+use crate::report::{one_line, write_cloud, write_map, write_picture};
 use crate::result::ResultLine;
 use assay_data::ScanFiles;
 use std::path::PathBuf;
@@ -23,11 +23,13 @@ pub struct Outputs {
     pub maps: Option<PathBuf>,
     /// Pictures, `<id>.png`.
     pub pictures: Option<PathBuf>,
+    /// Points coloured by their scores, `<id>.ply`.
+    pub clouds: Option<PathBuf>,
     /// What a step makes of them, `<id>.safetensors`.
     pub dump: Option<(PathBuf, Wanted)>,
 }
 
-/// Inspects a scan, writes its map, picture and dump, and returns its line. A scan that cannot be inspected has an
+/// Inspects a scan, writes its map, picture, cloud and dump, and returns its line. A scan that cannot be inspected has an
 /// `invalid` line.
 ///
 /// # Errors
@@ -67,6 +69,9 @@ impl Outputs {
         }
         if let Some(folder) = &self.pictures {
             write_picture(folder, inspector, &inspection, None)?;
+        }
+        if let Some(folder) = &self.clouds {
+            write_cloud(folder, inspector, &inspection)?;
         }
         if let Some((folder, wanted)) = &self.dump {
             dump::write(folder, inspector, &inspection, wanted)?;

@@ -170,7 +170,7 @@ pub(super) mod tests {
             map_max: None,
             pixel_threshold: 1.0,
             steps: BTreeMap::new(),
-            regions: Vec::new(),
+            defects: Vec::new(),
             ms: BTreeMap::new(),
             recipe: None,
             station: String::new(),

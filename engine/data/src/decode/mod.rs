@@ -19,6 +19,7 @@ mod orientation;
 mod pcd;
 mod picture;
 mod ply;
+mod ply_write;
 mod png;
 mod scalar;
 mod tiff;
@@ -30,6 +31,7 @@ pub use self::image::{gray, image, write_png_rgb};
 pub use self::look::{Look, look};
 pub use self::map::{map, write_map};
 pub use self::mask::mask;
+pub use self::ply_write::{Vertex, write_ply};
 pub use self::xyz::{depth, xyz};
 
 #[cfg(test)]

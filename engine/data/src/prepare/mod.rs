@@ -2,6 +2,7 @@
 
 pub mod background;
 mod dilate;
+pub mod polygon;
 pub mod resize;
 
 pub use self::background::{Background, Foreground, Plane};

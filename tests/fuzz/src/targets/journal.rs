@@ -35,7 +35,7 @@ fn read(input: &[u8]) {
 
 fn seeds() -> Vec<Vec<u8>> {
     let lines = [
-        r#"{"id":"a","verdict":"ok","score":0.25,"threshold":1.5,"model_sha256":"00ff","regions":[]}"#,
+        r#"{"id":"a","verdict":"ok","score":0.25,"threshold":1.5,"model_sha256":"00ff","defects":[]}"#,
         r#"{"id":"b/1","verdict":"invalid","error":"cannot read rgb/1.png","model_sha256":null}"#,
         r#"{"id":"\u00e4","timings":{"load":1.5e-3},"model_sha256":"11"}"#,
     ];

@@ -85,6 +85,7 @@ fn model() -> Model {
         sha256: "00".into(),
         score: Some(f64::from(i)),
         map_max: Some(2.0),
+        steps: BTreeMap::new(),
     });
     let calibration = Calibration::new(budget, scans.collect()).unwrap();
     let recipe =

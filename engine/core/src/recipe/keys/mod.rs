@@ -1,5 +1,6 @@
 //! The table of a recipe's keys: types, ranges, choices and defaults stand here and nowhere else.
 
+use super::area::Areas;
 use super::domain::{Device, Flag, Format, Inputs, Integer, Maybe, Number, Section, Text, Texts, Word};
 mod sensor;
 
@@ -64,6 +65,8 @@ pub static KEYS: &[&dyn AnyKey] = &[
     &PREPARE_BACKGROUND,
     &PREPARE_MARGIN,
     &PREPARE_ROTATIONS,
+    &PREPARE_INSPECT,
+    &PREPARE_IGNORE,
     &PREPARE_BORDER,
     &PREPARE_PLANE_DISTANCE,
     &PREPARE_PLANE_POINTS,
@@ -80,6 +83,8 @@ pub static KEYS: &[&dyn AnyKey] = &[
     &STEP_RAW,
     &MAP,
     &MAP_SIGMA,
+    &MAP_SMALLEST_AREA,
+    &MAP_SMALLEST_PIXELS,
     &DECIDE,
     &DECIDE_FALSE_REJECT_RATE,
     &DECIDE_CONFIDENCE,
@@ -272,6 +277,24 @@ pub(super) static PREPARE_ROTATIONS: Key<Integer> = Key {
     example: "rotations = 12",
 };
 
+pub(super) static PREPARE_INSPECT: Key<Areas> = Key {
+    path: "prepare.inspect",
+    takes: Areas,
+    absent: Means(Vec::new(), "all of the view"),
+    unit: "",
+    doc: "The areas that are inspected: nothing else is learned, scored or counted. An image of the scan's size, relative to the recipe's folder, counts where it is not black; a polygon is a list of corners [x, y] in pixels, the centre of the first pixel being [0, 0]. A model keeps what the image says.",
+    example: "inspect = [[40, 40], [360, 40], [360, 360], [40, 360]]",
+};
+
+pub(super) static PREPARE_IGNORE: Key<Areas> = Key {
+    path: "prepare.ignore",
+    takes: Areas,
+    absent: Means(Vec::new(), "none"),
+    unit: "",
+    doc: "Areas that are not inspected, such as a printed date or a fixture; written as `inspect`, and taken out of it.",
+    example: "ignore = [[[10, 10], [90, 10], [90, 30]], [[200, 0], [399, 0], [399, 20]]]",
+};
+
 pub(super) static PREPARE_BORDER: Key<Integer> = Key {
     path: "prepare.border",
     takes: Integer { min: 1, max: 1000 },
@@ -415,6 +438,24 @@ pub(super) static MAP_SIGMA: Key<Number> = Key {
     unit: "share of the scan's shorter side",
     doc: "Sigma of the Gaussian that smooths the map; 0 leaves it as it is.",
     example: "sigma = 0.01",
+};
+
+pub(super) static MAP_SMALLEST_AREA: Key<Number> = Key {
+    path: "map.smallest_area",
+    takes: Number { min: 0.0, max: 1e12 },
+    absent: Is(0.0),
+    unit: "mm^2",
+    doc: "The smallest defect that counts, as area of the surface: a peak of the map counts from the level at which the region around it is this large. Takes organised points.",
+    example: "smallest_area = 0.5",
+};
+
+pub(super) static MAP_SMALLEST_PIXELS: Key<Integer> = Key {
+    path: "map.smallest_pixels",
+    takes: Integer { min: 0, max: 1 << 32 },
+    absent: Is(0),
+    unit: "pixels",
+    doc: "The same in pixels of the scan. Where both are given, both must be reached.",
+    example: "smallest_pixels = 12",
 };
 
 pub(super) static DECIDE: Key<Section> = Key {
