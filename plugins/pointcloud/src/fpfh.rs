@@ -195,6 +195,7 @@ mod tests {
     use crate::fixtures::{Threads, golden, wavy_cloud};
     use crate::neighbours::Search;
     use crate::normals;
+    use crate::plane::Facing;
     use assay_sdk::Serial;
 
     /// Open3D's own steps with its arc tangent and branches, in f64.
@@ -278,7 +279,8 @@ mod tests {
     fn blocks_sum_to_200_and_threads_change_nothing() {
         let points = wavy_cloud(2000, 3);
         let table = search(&points, Search::nearest(50));
-        let normals: Vec<_> = normals::of_cloud(&points, &table, 30, &Serial).into_iter().flatten().collect();
+        let normals: Vec<_> =
+            normals::of_cloud(&points, &table, 30, Facing::Camera, &Serial).into_iter().flatten().collect();
         let features = fpfh(&points, &normals, &table, &Serial);
         assert!(
             features
@@ -330,7 +332,8 @@ mod tests {
         let Some(points) = golden::<3>("points") else { return };
         let expected = golden::<3>("normals_knn30_to_camera").unwrap();
         let points: Vec<_> = points.iter().map(|p| p.map(|v| v as f32)).collect();
-        let found = normals::of_cloud(&points, &search(&points, Search::nearest(30)), 30, &Serial);
+        let table = search(&points, Search::nearest(30));
+        let found = normals::of_cloud(&points, &table, 30, Facing::Camera, &Serial);
         let near = |(a, b): (&Option<[f32; 3]>, &[f64; 3])| {
             let Some(a) = a else { return false };
             let apart = a.iter().zip(b).map(|(&a, b)| (f64::from(a) - b).powi(2)).sum::<f64>().sqrt();

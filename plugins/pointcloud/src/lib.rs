@@ -1,4 +1,4 @@
-//! Surface normals of organised scans (`normals`) and point feature histograms (`fpfh`).
+//! Surface normals of organised scans (`normals`) and point feature histograms of scans and clouds (`fpfh`).
 //!
 //! Both are extractors without a state. Searches are exact and every loop owns its output, so results do not
 //! depend on the number of threads.
@@ -10,6 +10,7 @@ mod neighbours;
 mod normals;
 mod plane;
 mod pool;
+mod voxel;
 
 #[cfg(test)]
 mod fixtures;

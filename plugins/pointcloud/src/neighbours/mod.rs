@@ -27,7 +27,7 @@ pub(crate) enum SearchError {
     NotFinite(usize),
     /// The table would not fit.
     #[error(
-        "{points} points with {k} neighbours each are more than a search holds: use a smaller `size` or fewer neighbours"
+        "{points} points with {k} neighbours each are more than a search holds: use a smaller `size` of a scan, a larger `voxel` of a cloud, or fewer neighbours"
     )]
     TooMany {
         /// Points of the cloud.
