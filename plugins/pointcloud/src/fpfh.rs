@@ -7,13 +7,13 @@ use assay_sdk::{Parallel, for_each_chunk};
 const BINS: usize = 11;
 
 /// Length of a histogram: three angles, in the order of Open3D: theta, alpha, phi.
-pub(crate) const WIDTH: usize = 3 * BINS;
+pub const WIDTH: usize = 3 * BINS;
 
 /// Points a task.
 const CHUNK: usize = 256;
 
-/// The histogram of a point.
-pub(crate) type Histogram = [f32; WIDTH];
+/// The FPFH of a point: theta, alpha, phi, each bin 0 to 200.
+pub type Histogram = [f32; WIDTH];
 
 /// A histogram with room to fill whole vector registers.
 type Padded = [f32; 36];
@@ -26,8 +26,11 @@ const LANES: usize = 8;
 ///
 /// The nearest entry of a neighbour list (the point itself) is skipped, and in the mean all at distance 0.
 /// A point without neighbours has an empty histogram. Each block sums to 200 elsewhere, but to 100 where all
-/// neighbours are at distance 0. `normals` are unit vectors, one a point.
-pub(crate) fn fpfh(
+/// neighbours are at distance 0. `normals` are unit vectors, one a point; `neighbours` are those of `points`.
+///
+/// # Panics
+/// Where normals or neighbours are those of another number of points.
+pub fn fpfh(
     points: &[[f32; 3]],
     normals: &[[f32; 3]],
     neighbours: &Neighbours,

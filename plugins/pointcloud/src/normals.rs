@@ -6,7 +6,7 @@ use assay_sdk::{Parallel, for_each_chunk};
 use pulp::{Arch, Simd, WithSimd};
 
 /// A normal of each point or pixel; `None` where its surroundings do not span a plane.
-pub(crate) type Normals = Vec<Option<[f32; 3]>>;
+pub type Normals = Vec<Option<[f32; 3]>>;
 
 /// Rows or points a task.
 const ROWS: usize = 8;
@@ -58,7 +58,10 @@ impl Scan<'_> {
 /// included), as Open3D's `estimate_normals` and, facing the camera, `orient_normals_towards_camera_location(0)` compute them.
 ///
 /// `neighbours` are those of `points`.
-pub(crate) fn of_cloud(
+///
+/// # Panics
+/// Where they are those of another number of points.
+pub fn of_cloud(
     points: &[[f32; 3]],
     neighbours: &Neighbours,
     count: usize,

@@ -150,7 +150,7 @@ pub(crate) fn towards_camera(normal: [f64; 3], point: [f64; 3]) -> [f32; 3] {
 
 /// Which of its two directions a normal has.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Facing {
+pub enum Facing {
     /// Towards the camera at the origin: for what was seen from there.
     Camera,
     /// Away from this point, metres: for clouds that were put together from several views.
@@ -159,7 +159,7 @@ pub(crate) enum Facing {
 
 impl Facing {
     /// [`Facing::Outward`] from the mean of `points`, added up in their order.
-    pub(crate) fn outward(points: &[[f32; 3]]) -> Self {
+    pub fn outward(points: &[[f32; 3]]) -> Self {
         let mut sum = [0.0; 3];
         for point in points {
             sum.iter_mut().zip(point).for_each(|(sum, &v)| *sum += f64::from(v));
@@ -178,7 +178,7 @@ impl Facing {
     }
 
     /// The direction itself at `point`, of length 1; straight up the optical axis where there is none.
-    pub(crate) fn at(self, point: [f32; 3]) -> [f32; 3] {
+    pub fn at(self, point: [f32; 3]) -> [f32; 3] {
         let way: [f64; 3] = match self {
             Self::Camera => point.map(|v| -f64::from(v)),
             Self::Outward(from) => std::array::from_fn(|c| f64::from(point[c]) - from[c]),
