@@ -32,9 +32,12 @@ class Kernel:
 
     def __call__(self, _round: int = 0) -> float:
         """Milliseconds; the number of the round does not matter."""
-        printed = subprocess.run(self.command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        lines = [line.split() for line in printed.splitlines()]
+        lines = [line.split() for line in self.run().splitlines()]
         return statistics.median(float(value) for word, value in lines if word == "repeat")
+
+    def run(self) -> str:
+        """What it prints."""
+        return subprocess.run(self.command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
     @property
     def rows(self) -> np.ndarray:

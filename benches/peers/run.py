@@ -23,7 +23,7 @@ import report
 from bench import Bench, Outcome, Row
 
 # Each is a module with two functions: `prepare(bench)` makes the inputs once, `compare(bench, threads)` gives an `Outcome`.
-COMPARISONS = ("nearest", "coreset", "padim", "patchcore")
+COMPARISONS = ("nearest", "coreset", "padim", "patchcore", "fpfh")
 
 
 def main() -> int:

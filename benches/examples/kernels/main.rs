@@ -4,15 +4,18 @@
 //! kernels nearest BANK QUERIES COLUMNS THREADS REPEATS OUT
 //! kernels coreset ROWS COLUMNS COUNT START THREADS REPEATS OUT
 //! kernels brute ROWS COLUMNS COUNT START THREADS REPEATS OUT
+//! kernels fpfh POINTS NORMALS NORMALS_NN NEIGHBOURS THREADS REPEATS OUT
 //! kernels padim SAMPLES SCAN POSITIONS CHANNELS EPSILON STORAGE THREADS REPEATS OUT
 //! ```
 //!
 //! Matrices are raw little-endian f32, row after row; SAMPLES holds the rows of one good scan after the other; STORAGE is f32
 //! or f16. Prints the milliseconds of each repeat, after one that does not count. What was found goes to OUT.rows (u64) and OUT.distances
-//! (f32): nearest rows with their distances, picks with the radii, or the positions with theirs.
+//! (f32): nearest rows with their distances, picks with the radii, or the positions with theirs. `fpfh` writes OUT.normals (f32, 3
+//! columns) and OUT.features (f32, 33 columns); NORMALS is a matrix to make features from alone, or - for their own.
 #![allow(clippy::print_stdout, reason = "a program for a script")]
 
 mod brute;
+mod points;
 
 use std::time::Instant;
 
@@ -70,8 +73,18 @@ fn main() -> Result<()> {
             let found = timed(repeats, || Ok(model.distances(scan.view(), &valid, &pool)?))?;
             save(out, 0..found.len(), found.iter().copied())
         }
+        ["fpfh", cloud, normals, count, neighbours, threads, repeats, out] => {
+            let (cloud, pool) = (points::read(cloud)?, pool(threads)?);
+            let (count, neighbours) = (count.parse()?, neighbours.parse()?);
+            let given = if *normals == "-" { None } else { Some(points::read(normals)?) };
+            let found =
+                timed(repeats, || points::features(&cloud, given.as_deref(), count, neighbours, &pool))?;
+            found.save(out)
+        }
         _ => {
-            bail!("kernels nearest | coreset | brute | padim, and their arguments: see the top of the source")
+            bail!(
+                "kernels nearest | coreset | brute | fpfh | padim, and their arguments: see the top of the source"
+            )
         }
     }
 }

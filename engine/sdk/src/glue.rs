@@ -175,13 +175,12 @@ unsafe fn value<'a>(v: &'a abi::Value) -> Result<Value<'a>> {
         let (_, positions) = optional(v.positions).map(floats).transpose()?.unwrap_or_default();
         let points = positions.len() / 3;
         let (shape, values) = values.unwrap_or_default();
-        Data::Cloud(CloudView {
-            values,
-            channels: shape.get(1).copied().unwrap_or(0),
-            positions,
-            points,
-            valid,
-        })
+        let channels = shape.get(1).copied().unwrap_or(0);
+        let whole = positions.len() == 3 * points && values.len() == channels * points;
+        if !whole || valid.is_some_and(|v| v.len() != points) {
+            return Err(Error::input("", "a cloud's values or its validity mask do not match its positions"));
+        }
+        Data::Cloud(CloudView { values, channels, positions, points, valid })
     } else {
         let (shape, values) = values.ok_or_else(|| Error::input("", "a grid has no values"))?;
         let &[channels, rows, cols] = shape.as_slice() else {

@@ -47,6 +47,16 @@ impl TestValue {
         }
     }
 
+    /// A cloud on port 0, all valid: `positions` `[points, 3]` and `values` `[points, channels]`, which a sensor's cloud does
+    /// not have (no channels).
+    pub fn cloud(content: Content, positions: Vec<f32>, channels: usize, values: Vec<f32>) -> Self {
+        Self {
+            shape: vec![positions.len() / 3, channels],
+            positions: Some(positions),
+            ..Self::grid(content, [0; 3], values)
+        }
+    }
+
     /// The same with a validity mask.
     pub fn with_valid(self, valid: Vec<u8>) -> Self {
         Self { valid: Some(valid), ..self }
@@ -68,8 +78,8 @@ impl TestValue {
             channels: if cloud { dim(1) } else { dim(0) },
             rows: if cloud { -1 } else { dim(1) },
             cols: if cloud { 1 } else { dim(2) },
-            native_rows: dim(1),
-            native_cols: dim(2),
+            native_rows: if cloud { 0 } else { dim(1) },
+            native_cols: if cloud { 0 } else { dim(2) },
             value_min: f64::NAN,
             value_max: f64::NAN,
             frame: self.frame.to_abi(),
@@ -128,13 +138,43 @@ unsafe extern "C" fn set_image_score(
     abi::OK
 }
 
+/// What the host's functions find at their `ctx`.
+#[derive(Default)]
+struct Services {
+    scratch: CString,
+    threads: usize,
+}
+
+/// The loop over `Services::threads` threads, each of which takes every so many-th index.
+unsafe extern "C" fn parallel_for(ctx: *mut c_void, n: u64, body: Option<abi::LoopBody>, arg: *mut c_void) {
+    /// The argument of a loop's body, which is for all threads by the ABI.
+    #[derive(Clone, Copy)]
+    struct Shared(*mut c_void);
+    // SAFETY: the ABI has bodies called from several threads at once.
+    unsafe impl Send for Shared {}
+    impl Shared {
+        fn get(self) -> *mut c_void {
+            self.0
+        }
+    }
+    // SAFETY: `ctx` is the runner's, which outlives its instance.
+    let threads = unsafe { &*ctx.cast::<Services>() }.threads;
+    let (Some(body), arg) = (body, Shared(arg)) else { return };
+    std::thread::scope(|scope| {
+        for first in 0..threads as u64 {
+            // SAFETY: each index once, and the loop's caller waits for all of them.
+            scope.spawn(move || (first..n).step_by(threads).for_each(|i| unsafe { body(arg.get(), i) }));
+        }
+    });
+}
+
 /// A method under test.
 pub struct Runner {
     table: abi::Method,
     instance: *mut c_void,
     planned: Vec<abi::Spec>,
     host: Box<abi::Host>,
-    scratch: CString,
+    services: Box<Services>,
 }
 
 impl Runner {
@@ -181,7 +221,9 @@ impl Runner {
         let status =
             unsafe { create(&table, &*host, raw.as_ptr(), raw.len() as u32, &mut instance, &mut error) };
         glue::check(status, &error)?;
-        Ok(Self { table, instance, planned: Vec::new(), host, scratch: CString::default() })
+        let mut runner = Self { table, instance, planned: Vec::new(), host, services: Box::default() };
+        runner.host.ctx = (&raw mut *runner.services).cast();
+        Ok(runner)
     }
 
     /// The same with `folder` as the host's scratch folder; by default there is none.
@@ -190,16 +232,25 @@ impl Runner {
     /// A path that is not UTF-8, or that holds a zero byte.
     pub fn with_scratch(mut self, folder: &Path) -> Result<Self> {
         unsafe extern "C" fn scratch(ctx: *mut c_void) -> *const c_char {
-            ctx.cast_const().cast()
+            // SAFETY: `ctx` is the runner's, which outlives its instance.
+            unsafe { &*ctx.cast::<Services>() }.scratch.as_ptr()
         }
         let text = folder.to_str().and_then(|text| CString::new(text).ok());
-        self.scratch = text.ok_or_else(|| Error::internal("the scratch folder has no name in UTF-8"))?;
-        self.host.ctx = self.scratch.as_ptr().cast_mut().cast();
+        self.services.scratch =
+            text.ok_or_else(|| Error::internal("the scratch folder has no name in UTF-8"))?;
         self.host.scratch = Some(scratch);
         Ok(self)
     }
 
-    /// Plans for inputs shaped like `inputs`; returns `(channels, rows, cols)` of each output.
+    /// The same with loops over `threads` threads, at least 1; by default they run on the caller's alone.
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.services.threads = threads.max(1);
+        self.host.threads = u32::try_from(threads.max(1)).unwrap_or(u32::MAX);
+        self.host.parallel_for = Some(parallel_for);
+        self
+    }
+
+    /// Plans for inputs shaped like `inputs`; returns `(channels, rows, cols)` of each output, `(channels, -1, 1)` of a cloud.
     ///
     /// # Errors
     /// As the method's `plan`.
@@ -395,8 +446,13 @@ fn with_sample<T>(scan: &[TestValue], index: usize, body: impl FnOnce(&abi::Samp
     let shapes: Vec<[Vec<i64>; 3]> = scan
         .iter()
         .map(|v| {
-            let cells = if v.positions.is_some() { &v.shape[..1] } else { &v.shape[1..] };
-            [extents(&v.shape), extents(cells), vec![v.shape.first().map_or(0, |&n| n as i64), 3]]
+            // Of a cloud each part says its own length, so that a test may pass parts that do not match.
+            let cells = match (&v.positions, &v.valid) {
+                (Some(_), Some(valid)) => vec![valid.len() as i64],
+                _ => extents(&v.shape[1..]),
+            };
+            let points = v.positions.as_ref().map_or(0, |p| p.len() / 3);
+            [extents(&v.shape), cells, vec![points as i64, 3]]
         })
         .collect();
     let tensors: Vec<[abi::Tensor; 3]> = scan
@@ -435,4 +491,97 @@ fn with_sample<T>(scan: &[TestValue], index: usize, body: impl FnOnce(&abi::Samp
         id: c"test".as_ptr(),
         inputs: pointers.as_ptr(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Host, Info, InputPort, Layout, OutputPort, OutputSpec, Outputs, Parallel, Sample, Spec,
+        for_each_chunk,
+    };
+
+    /// Sums the columns of each point, on the host's threads.
+    struct RowSums(Host);
+
+    impl Method for RowSums {
+        type Params = ();
+        const INFO: Info = Info {
+            id: "row-sums",
+            name: "Row sums",
+            summary: "",
+            vendor: "test",
+            version: "0",
+            licence: "",
+            paper: "",
+            deviations: "",
+            inputs: &[InputPort {
+                name: "cloud",
+                doc: "",
+                content: &[Content::Features],
+                layout: &[Layout::Cloud],
+                min_count: 1,
+                max_count: 1,
+            }],
+            outputs: &[OutputPort {
+                name: "sums",
+                doc: "",
+                content: Content::Features,
+                layout: &[Layout::Cloud],
+            }],
+            fitted: false,
+            deterministic: true,
+        };
+
+        fn create((): (), host: Host) -> Result<Self> {
+            Ok(Self(host))
+        }
+
+        fn plan(&mut self, inputs: &[Spec]) -> Result<Vec<OutputSpec>> {
+            assert_eq!((inputs[0].layout, inputs[0].rows, inputs[0].channels), (Layout::Cloud, 0, 2));
+            Ok(vec![OutputSpec::cloud(1)])
+        }
+
+        fn score(&self, sample: &Sample<'_>, out: &mut Outputs<'_>) -> Result<()> {
+            let cloud = sample.clouds()?[0];
+            let (sums, positions) = out.cloud(0, cloud.points)?;
+            for_each_chunk(&self.0, sums, 1, &|i, sum| sum[0] = cloud.row(i).iter().sum());
+            positions.copy_from_slice(cloud.positions);
+            for (i, valid) in out.cloud_valid(0, cloud.points)?.iter_mut().enumerate() {
+                *valid = u8::from(cloud.is_valid(i) && cloud.position(i)[2] > 0.0);
+            }
+            assert!(self.0.threads() <= 3);
+            Ok(())
+        }
+    }
+
+    fn cloud(points: usize) -> TestValue {
+        let positions = (0..3 * points).map(|i| i as f32 - 2.0).collect();
+        TestValue::cloud(Content::Features, positions, 2, (0..2 * points).map(|i| i as f32).collect())
+    }
+
+    #[test]
+    fn a_cloud_goes_through_a_method_and_back_on_any_number_of_threads() {
+        for threads in [1, 3] {
+            let mut runner = Runner::new::<RowSums>(&[]).unwrap().with_threads(threads);
+            let input = cloud(3).with_valid(vec![1, 1, 0]);
+            assert_eq!(runner.plan(std::slice::from_ref(&input)).unwrap(), [(1, -1, 1)]);
+            let out = runner.score(std::slice::from_ref(&input)).unwrap().remove(0);
+            assert_eq!((out.shape, out.values), (vec![3, 1], vec![1.0, 5.0, 9.0]));
+            assert_eq!((out.positions, out.valid), (input.positions, Some(vec![0, 1, 0])));
+        }
+    }
+
+    #[test]
+    fn a_cloud_whose_parts_do_not_match_is_refused_before_the_method_sees_it() {
+        let mut runner = Runner::new::<RowSums>(&[]).unwrap();
+        runner.plan(&[cloud(3)]).unwrap();
+        for broken in [
+            TestValue { shape: vec![2, 2], ..cloud(3) },
+            TestValue { positions: Some(vec![0.0; 6]), ..cloud(3) },
+            cloud(3).with_valid(vec![1, 1]),
+        ] {
+            assert_eq!(runner.score(&[broken]).unwrap_err().code, crate::Code::Input);
+        }
+    }
 }

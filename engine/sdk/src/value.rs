@@ -189,6 +189,29 @@ pub struct CloudView<'a> {
     pub valid: Option<&'a [u8]>,
 }
 
+impl<'a> CloudView<'a> {
+    /// The position of point `i`, metres.
+    ///
+    /// # Panics
+    /// If `i >= points`.
+    pub fn position(&self, i: usize) -> [f32; 3] {
+        std::array::from_fn(|c| self.positions[3 * i + c])
+    }
+
+    /// The values of point `i`, `channels` of them.
+    ///
+    /// # Panics
+    /// If `i >= points`.
+    pub fn row(&self, i: usize) -> &'a [f32] {
+        &self.values[i * self.channels..][..self.channels]
+    }
+
+    /// Whether point `i` is valid.
+    pub fn is_valid(&self, i: usize) -> bool {
+        self.valid.is_none_or(|v| v[i] != 0)
+    }
+}
+
 /// One input of one scan.
 #[derive(Debug, Clone, Copy)]
 pub enum Data<'a> {
@@ -258,6 +281,14 @@ impl<'a> Sample<'a> {
     /// An input error where one is a cloud.
     pub fn grids(&self) -> Result<Vec<GridView<'a>>> {
         self.inputs.iter().map(Value::grid).collect()
+    }
+
+    /// All inputs as clouds.
+    ///
+    /// # Errors
+    /// An input error where one is a grid.
+    pub fn clouds(&self) -> Result<Vec<CloudView<'a>>> {
+        self.inputs.iter().map(Value::cloud).collect()
     }
 }
 

@@ -3,18 +3,15 @@
 use std::io::{Read, Write};
 
 use assay_kernels::bank::Bank;
-use assay_kernels::embed::{Embedding, embed};
-use assay_kernels::grids::{finest, maps, valid_everywhere};
-use assay_kernels::joint::joint;
-use assay_kernels::resample::Resample;
 use assay_sdk::state::{read_count, read_f32s, read_u64, write_f32s, write_u64};
 use assay_sdk::{
     Content, Error, Fit, Host, Info, InputPort, Layout, Method, Next, OutputPort, OutputSpec, Outputs,
     Result, Sample, Spec,
 };
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, Axis, CowArray};
 
 use crate::gather::{Gather, Limits};
+use crate::patches::Plan;
 
 assay_sdk::params! {
     /// Parameters of PatchCore.
@@ -31,11 +28,11 @@ assay_sdk::params! {
         max_bank: i64 = 10_000, min = 1.0, max = 1e9, unit = "rows";
         /// Bank rows near the nearest one that weigh the image score (b of Eq. 7); 0 or 1: the image score is the greatest patch score.
         neighbours: i64 = 9, min = 0.0, max = 1000.0, unit = "rows";
-        /// Side of the neighbourhood that each patch is averaged over; odd, 1 for none.
+        /// Side of the neighbourhood that each patch is averaged over; odd, 1 for none. Of grids alone.
         pool: i64 = 3, min = 1.0, max = 255.0, unit = "cells";
-        /// How layers become one vector a cell: "joint" averages each neighbourhood of each layer, and then all layers together, to `width` values (the paper's official code); "concat" takes the layers' averages side by side; "auto" is joint where the layers have more than `width` channels together.
+        /// How layers become one vector a cell: "joint" averages each neighbourhood of each layer, and then all layers together, to `width` values (the paper's official code); "concat" takes the layers' averages side by side; "auto" is joint where the layers have more than `width` channels together. Of grids alone.
         embedding: String = "auto".into(), choices = &["auto", "joint", "concat"];
-        /// Length of a vector under "joint".
+        /// Length of a vector under "joint". Of grids alone.
         width: i64 = 1024, min = 1.0, max = 65_536.0;
         /// Dimensions of the random projection that the coreset is selected in; 0 for none. The bank keeps the original vectors.
         projection: i64 = 128, min = 0.0, max = 65_536.0;
@@ -55,36 +52,9 @@ pub struct PatchCore {
     bank: Option<Bank>,
 }
 
-/// The grid that scores lie on, and the width of a patch vector.
-#[derive(Clone, Copy)]
-struct Plan {
-    rows: usize,
-    cols: usize,
-    /// Length of a patch vector.
-    channels: usize,
-    joint: bool,
-}
-
 impl PatchCore {
     fn planned(&self) -> Result<Plan> {
         self.plan.ok_or_else(|| Error::state("patchcore was not planned"))
-    }
-
-    /// Patch vectors [cells, channels] of a scan and which of them are valid.
-    fn patches(&self, sample: &Sample<'_>) -> Result<(Array2<f32>, Vec<bool>)> {
-        let plan = self.planned()?;
-        let grids = sample.grids()?;
-        let window = self.settings.pool as usize;
-        let patches = if plan.joint {
-            joint(&maps(&grids)?, window, plan.channels, &self.host)?
-        } else {
-            let how = Embedding { window, resample: Resample::Bilinear, channels: None };
-            embed(&maps(&grids)?, &how, &self.host)?
-        };
-        if patches.dim() != (plan.rows * plan.cols, plan.channels) {
-            return Err(Error::input("features", "the grids are not those that were planned"));
-        }
-        Ok((patches, valid_everywhere(&grids, plan.rows, plan.cols)))
     }
 }
 
@@ -101,20 +71,23 @@ impl Method for PatchCore {
         deviations: "Layers of 1024 channels or fewer together are averaged over the neighbourhood and concatenated, as anomalib does; \
             wider ones are pooled to 1024 values as in the official code. The coreset is selected among at most `max_rows` \
             patches at once and holds at most `max_bank`. A masked cell is neither learnt nor scored, but enters \
-            its neighbours' averages as the step before left it.",
+            its neighbours' averages as the step before left it. Of a cloud, which the paper does not have, each point is a \
+            patch as it is.",
         inputs: &[InputPort {
             name: "features",
-            doc: "Feature grids over the same part of the picture, such as the taps of a backbone; they are brought to the finest.",
+            doc: "Feature grids over the same part of the picture, such as the taps of a backbone, which are brought to the finest; \
+                or clouds of the same points, whose columns are put side by side.",
             content: &[Content::Features],
-            layout: &[Layout::Grid],
+            layout: &[Layout::Grid, Layout::Cloud],
             min_count: 1,
             max_count: 0,
         }],
         outputs: &[OutputPort {
             name: "scores",
-            doc: "Distance to the nearest bank row, on the finest input grid; a cell is valid where it is in every input.",
+            doc: "Distance to the nearest bank row, on the finest input grid or of each point of the cloud; a cell or point is valid \
+                where it is in every input.",
             content: Content::Scores,
-            layout: &[Layout::Grid],
+            layout: &[Layout::Grid, Layout::Cloud],
         }],
         fitted: true,
         deterministic: true,
@@ -131,34 +104,31 @@ impl Method for PatchCore {
     }
 
     fn plan(&mut self, inputs: &[Spec]) -> Result<Vec<OutputSpec>> {
-        let finest = finest(inputs)?;
-        let channels: usize = inputs.iter().map(|s| s.channels).sum();
-        let width = self.settings.width as usize;
-        let joint = match self.settings.embedding.as_str() {
-            "joint" => true,
-            "concat" => false,
-            _ => channels > width,
-        };
-        let channels = if joint { width } else { channels };
-        self.plan = Some(Plan { rows: finest.rows, cols: finest.cols, channels, joint });
-        Ok(vec![OutputSpec::grid_like(finest, 1)])
+        let (plan, scores) = Plan::new(inputs, &self.settings)?;
+        self.plan = Some(plan);
+        Ok(vec![scores])
     }
 
     fn score(&self, sample: &Sample<'_>, out: &mut Outputs<'_>) -> Result<()> {
         let bank = self.bank.as_ref().ok_or_else(|| Error::state("patchcore is not fitted"))?;
-        let (patches, valid) = self.patches(sample)?;
+        let plan = self.planned()?;
+        let patches = plan.patches(sample, &self.settings, &self.host)?;
+        let valid = &patches.valid;
         let cells: Vec<usize> = (0..valid.len()).filter(|&i| valid[i]).collect();
-        let measured = if cells.len() == valid.len() { patches } else { patches.select(Axis(0), &cells) };
+        let measured = if cells.len() == valid.len() {
+            patches.vectors.view().into()
+        } else {
+            CowArray::from(patches.vectors.select(Axis(0), &cells))
+        };
         let nearest = bank.nearest(measured.view(), &self.host)?;
-        let scores = out.grid(0)?;
-        let flags = out.grid_valid(0)?;
+        let worst =
+            (0..nearest.len()).reduce(|a, b| if nearest[b].squared > nearest[a].squared { b } else { a });
+        let worst = worst.ok_or_else(|| Error::input("features", "the scan has no valid cell or point"))?;
+        let (scores, flags) = plan.outputs(&patches, out)?;
         for (&cell, found) in cells.iter().zip(&nearest) {
             scores[cell] = found.distance();
             flags[cell] = 1;
         }
-        let worst =
-            (0..nearest.len()).reduce(|a, b| if nearest[b].squared > nearest[a].squared { b } else { a });
-        let worst = worst.ok_or_else(|| Error::input("features", "the scan has no valid cell"))?;
         let around = self.settings.neighbours as usize;
         let image = bank.image_score(measured.row(worst), nearest[worst], around, &self.host)?;
         out.image_score(0, f64::from(image))
@@ -175,7 +145,7 @@ impl Method for PatchCore {
             memory: (memory_limit as usize).saturating_mul(1 << 20),
             parts: self.settings.excess == "parts",
             scans: usize::try_from(fit.samples).unwrap_or(usize::MAX),
-            cells: plan.rows * plan.cols,
+            cells: plan.cells(),
             tell: fit.fold == 0 && fit.pass == 0,
         };
         self.bank = None;
@@ -184,15 +154,15 @@ impl Method for PatchCore {
     }
 
     fn fit_add(&mut self, sample: &Sample<'_>) -> Result<()> {
-        let (patches, valid) = self.patches(sample)?;
+        let patches = self.planned()?.patches(sample, &self.settings, &self.host)?;
         let gathered = self.gathered.as_mut().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
-        Ok(gathered.offer(patches.view(), &valid)?)
+        Ok(gathered.offer(patches.vectors.view(), &patches.valid)?)
     }
 
     fn fit_end(&mut self) -> Result<Next> {
         let gathered = self.gathered.take().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
         if gathered.seen() == 0 {
-            return Err(Error::input("features", "no training scan has a valid cell"));
+            return Err(Error::input("features", "no training scan has a valid cell or point"));
         }
         self.host.progress(0.0, "selecting the coreset")?;
         self.bank = Some(gathered.finish(self.settings.coreset)?);

@@ -33,9 +33,10 @@ pub(crate) struct Limits {
     pub(crate) memory: usize,
     /// Whether more patches than `max_rows` are thinned part by part; else `max_rows` are drawn.
     pub(crate) parts: bool,
-    /// Scans that will come, and the most patches of one.
+    /// Scans that will come.
     pub(crate) scans: usize,
-    pub(crate) cells: usize,
+    /// The most patches of one; `None` where only the scans will tell.
+    pub(crate) cells: Option<usize>,
     /// Whether to say what is kept and how well it covers what was seen.
     pub(crate) tell: bool,
 }
@@ -92,7 +93,9 @@ impl Gather {
     pub(crate) fn new(limits: &Limits, host: Host) -> Result<Self, KernelError> {
         let seed = host.seed();
         let channels = limits.channels;
-        let expected = limits.cells.saturating_mul(limits.scans).max(1);
+        // Where no one knows how many will come, room is made as they do, and the scratch folder serves in case of many.
+        let known = limits.cells.map(|cells| cells.saturating_mul(limits.scans).max(1));
+        let (expected, room) = (known.unwrap_or(usize::MAX), known.unwrap_or(0));
         let projection = (limits.projection < channels)
             .then(|| Projection::new(channels, limits.projection, seed))
             .transpose()?;
@@ -102,19 +105,13 @@ impl Gather {
         let (capacity, patches) = match scratch {
             Some(folder) => (spilled, Some(HeldRows::in_folder(channels, &folder)?)),
             None => {
-                let held = || HeldRows::in_memory(channels, in_memory.min(expected));
+                let held = || HeldRows::in_memory(channels, in_memory.min(room));
                 (in_memory, projection.as_ref().map(|_| held()).transpose()?)
             }
         };
         let dims = limits.projection.min(channels);
         let mut compared = Vec::new();
-        let elements = capacity.min(expected).saturating_mul(dims);
-        let size = size_of::<f32>();
-        compared.try_reserve_exact(elements).map_err(|_| KernelError::Memory {
-            what: "patches",
-            elements,
-            size,
-        })?;
+        reserve(&mut compared, capacity.min(room).saturating_mul(dims))?;
         if limits.tell && capacity < limits.max_rows.min(expected) {
             let message = format!(
                 "memory_limit holds {capacity} patches at once, fewer than max_rows = {}",
@@ -183,6 +180,7 @@ impl Gather {
         };
         let new = places.iter().map(|&(place, _)| place + 1).max().unwrap_or(0).saturating_sub(self.held);
         self.held += new;
+        self.make_room()?;
         self.compared.resize(self.held * self.dims, 0.0);
         for ((&(place, _), patch), compared) in
             places.iter().zip(wanted.outer_iter()).zip(compared.outer_iter())
@@ -194,6 +192,18 @@ impl Gather {
             }
         }
         Ok(())
+    }
+
+    /// Memory for what is held, and for as much again where it was not known how much would come: pages that nothing was written
+    /// to are not taken.
+    fn make_room(&mut self) -> Result<(), KernelError> {
+        let (needed, has) = (self.held * self.dims, self.compared.capacity());
+        if needed <= has {
+            return Ok(());
+        }
+        let most = self.capacity.saturating_mul(self.dims);
+        let wanted = has.saturating_mul(2).min(most).max(needed);
+        reserve(&mut self.compared, wanted)
     }
 
     /// Thins what came since the last time, part by part. A part is half of what can be held; what all parts keep is to fill the
@@ -285,6 +295,13 @@ impl Gather {
         }
         Ok(bank)
     }
+}
+
+/// Makes room in `values` for `elements` in all.
+fn reserve(values: &mut Vec<f32>, elements: usize) -> Result<(), KernelError> {
+    let more = elements.saturating_sub(values.len());
+    let full = KernelError::Memory { what: "patches", elements, size: size_of::<f32>() };
+    values.try_reserve_exact(more).map_err(|_| full)
 }
 
 /// How far from the bank patches lie, in words.

@@ -2,6 +2,7 @@
 
 mod detector;
 mod gather;
+mod patches;
 #[cfg(test)]
 mod tests;
 

@@ -1,5 +1,7 @@
 //! The method through the C functions that the host calls.
 
+mod clouds;
+
 use assay_sdk::testing::{Runner, TestValue};
 use assay_sdk::{Code, Content, ParamValue};
 use safetensors::SafeTensors;
@@ -93,16 +95,16 @@ fn patches_in_the_scratch_folder_make_the_same_bank() {
     let folder = tempfile::tempdir().unwrap();
     for excess in ["draw", "parts"] {
         let params = [
-            ("max_rows", ParamValue::Int(300)),
+            ("max_rows", ParamValue::Int(1500)),
             ("coreset", ParamValue::Float(40.0)),
             ("projection", ParamValue::Int(16)),
             ("excess", ParamValue::String(excess.into())),
         ];
         let mut spilled = params.to_vec();
-        // 300 patches of 200 columns are more than that in memory, and less without the patches themselves.
+        // A MiB holds 798 patches with what is compared of them, or 2040 without themselves: fewer than 1500 would be another bank.
         spilled.push(("memory_limit", ParamValue::Int(1)));
         let mut bank = Vec::new();
-        for (params, scans) in [(&params[..], many(10)), (&spilled, many(10))] {
+        for (params, scans) in [(&params[..], many(40)), (&spilled, many(40))] {
             let mut runner = Runner::new::<PatchCore>(params).unwrap().with_scratch(folder.path()).unwrap();
             runner.fit(&scans).unwrap();
             bank.push(runner.save().unwrap());

@@ -7,13 +7,13 @@ use assay_sdk::{Parallel, for_each_chunk};
 const BINS: usize = 11;
 
 /// Length of a histogram: three angles, in the order of Open3D: theta, alpha, phi.
-pub(crate) const WIDTH: usize = 3 * BINS;
+pub const WIDTH: usize = 3 * BINS;
 
 /// Points a task.
 const CHUNK: usize = 256;
 
-/// The histogram of a point.
-pub(crate) type Histogram = [f32; WIDTH];
+/// The FPFH of a point: theta, alpha, phi, each bin 0 to 200.
+pub type Histogram = [f32; WIDTH];
 
 /// A histogram with room to fill whole vector registers.
 type Padded = [f32; 36];
@@ -26,8 +26,11 @@ const LANES: usize = 8;
 ///
 /// The nearest entry of a neighbour list (the point itself) is skipped, and in the mean all at distance 0.
 /// A point without neighbours has an empty histogram. Each block sums to 200 elsewhere, but to 100 where all
-/// neighbours are at distance 0. `normals` are unit vectors, one a point.
-pub(crate) fn fpfh(
+/// neighbours are at distance 0. `normals` are unit vectors, one a point; `neighbours` are those of `points`.
+///
+/// # Panics
+/// Where normals or neighbours are those of another number of points.
+pub fn fpfh(
     points: &[[f32; 3]],
     normals: &[[f32; 3]],
     neighbours: &Neighbours,
@@ -195,6 +198,7 @@ mod tests {
     use crate::fixtures::{Threads, golden, wavy_cloud};
     use crate::neighbours::Search;
     use crate::normals;
+    use crate::plane::Facing;
     use assay_sdk::Serial;
 
     /// Open3D's own steps with its arc tangent and branches, in f64.
@@ -278,7 +282,8 @@ mod tests {
     fn blocks_sum_to_200_and_threads_change_nothing() {
         let points = wavy_cloud(2000, 3);
         let table = search(&points, Search::nearest(50));
-        let normals: Vec<_> = normals::of_cloud(&points, &table, 30, &Serial).into_iter().flatten().collect();
+        let normals: Vec<_> =
+            normals::of_cloud(&points, &table, 30, Facing::Camera, &Serial).into_iter().flatten().collect();
         let features = fpfh(&points, &normals, &table, &Serial);
         assert!(
             features
@@ -330,7 +335,8 @@ mod tests {
         let Some(points) = golden::<3>("points") else { return };
         let expected = golden::<3>("normals_knn30_to_camera").unwrap();
         let points: Vec<_> = points.iter().map(|p| p.map(|v| v as f32)).collect();
-        let found = normals::of_cloud(&points, &search(&points, Search::nearest(30)), 30, &Serial);
+        let table = search(&points, Search::nearest(30));
+        let found = normals::of_cloud(&points, &table, 30, Facing::Camera, &Serial);
         let near = |(a, b): (&Option<[f32; 3]>, &[f64; 3])| {
             let Some(a) = a else { return false };
             let apart = a.iter().zip(b).map(|(&a, b)| (f64::from(a) - b).powi(2)).sum::<f64>().sqrt();

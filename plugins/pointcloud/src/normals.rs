@@ -1,12 +1,12 @@
-//! Surface normals of organised scans and of clouds, as unit vectors towards the camera at the origin.
+//! Surface normals of organised scans, as unit vectors towards the camera at the origin, and of clouds.
 
 use crate::neighbours::Neighbours;
-use crate::plane::{Moments, least_directions, towards_camera};
+use crate::plane::{Facing, Moments, least_directions, towards_camera};
 use assay_sdk::{Parallel, for_each_chunk};
 use pulp::{Arch, Simd, WithSimd};
 
 /// A normal of each point or pixel; `None` where its surroundings do not span a plane.
-pub(crate) type Normals = Vec<Option<[f32; 3]>>;
+pub type Normals = Vec<Option<[f32; 3]>>;
 
 /// Rows or points a task.
 const ROWS: usize = 8;
@@ -54,12 +54,18 @@ impl Scan<'_> {
     }
 }
 
-/// Normals of a cloud: of each point, the plane through the first `count` of its neighbours (itself included), as
-/// Open3D's `estimate_normals` and `orient_normals_towards_camera_location(0)` compute them.
-pub(crate) fn of_cloud(
+/// Normals of a cloud, unit vectors: of each point, that of the plane through the first `count` of its neighbours (itself
+/// included), as Open3D's `estimate_normals` and, facing the camera, `orient_normals_towards_camera_location(0)` compute them.
+///
+/// `neighbours` are those of `points`.
+///
+/// # Panics
+/// Where they are those of another number of points.
+pub fn of_cloud(
     points: &[[f32; 3]],
     neighbours: &Neighbours,
     count: usize,
+    facing: Facing,
     par: &dyn Parallel,
 ) -> Normals {
     let mut normals = vec![None; points.len()];
@@ -71,7 +77,7 @@ pub(crate) fn of_cloud(
                 let q = points[j];
                 moments.add(std::array::from_fn(|c| f64::from(q[c]) - p[c]));
             }
-            *normal = moments.normal().map(|n| towards_camera(n, p));
+            *normal = moments.normal().map(|n| facing.turned(n, p));
         }
     });
     normals
@@ -426,7 +432,7 @@ mod tests {
             let cloud: Vec<_> = pixels.iter().map(|&i| scan.point(i)).collect();
             let table = Neighbours::search(&cloud, Search::nearest(80), &Threads(2)).unwrap();
             for (window, count, median, p95) in [(3, 30, 5.0, 15.0), (4, 49, 4.0, 12.0), (5, 80, 3.0, 11.0)] {
-                let expected = of_cloud(&cloud, &table, count, &Threads(2));
+                let expected = of_cloud(&cloud, &table, count, Facing::Camera, &Threads(2));
                 let found = of_scan(&scan, window, &Threads(2));
                 let pairs = pixels.iter().zip(&expected);
                 let mut errors: Vec<f64> =

@@ -148,6 +148,46 @@ pub(crate) fn towards_camera(normal: [f64; 3], point: [f64; 3]) -> [f32; 3] {
     normal.map(|v| if flip { -v } else { v } as f32)
 }
 
+/// Which of its two directions a normal has.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Facing {
+    /// Towards the camera at the origin: for what was seen from there.
+    Camera,
+    /// Away from this point, metres: for clouds that were put together from several views.
+    Outward([f64; 3]),
+}
+
+impl Facing {
+    /// [`Facing::Outward`] from the mean of `points`, added up in their order.
+    pub fn outward(points: &[[f32; 3]]) -> Self {
+        let mut sum = [0.0; 3];
+        for point in points {
+            sum.iter_mut().zip(point).for_each(|(sum, &v)| *sum += f64::from(v));
+        }
+        Self::Outward(sum.map(|sum| sum / points.len().max(1) as f64))
+    }
+
+    /// Of a normal of either sign at `point`, the one of this direction; where the direction lies in the surface, the one with
+    /// z towards the camera.
+    pub(crate) fn turned(self, normal: [f64; 3], point: [f64; 3]) -> [f32; 3] {
+        match self {
+            Self::Camera => towards_camera(normal, point),
+            // As towards the camera, were the way to `from` that from the camera.
+            Self::Outward(from) => towards_camera(normal, std::array::from_fn(|c| from[c] - point[c])),
+        }
+    }
+
+    /// The direction itself at `point`, of length 1; straight up the optical axis where there is none.
+    pub fn at(self, point: [f32; 3]) -> [f32; 3] {
+        let way: [f64; 3] = match self {
+            Self::Camera => point.map(|v| -f64::from(v)),
+            Self::Outward(from) => std::array::from_fn(|c| f64::from(point[c]) - from[c]),
+        };
+        let length = dot(way, way).sqrt();
+        if length > 0.0 { way.map(|v| (v / length) as f32) } else { [0.0, 0.0, -1.0] }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,5 +247,20 @@ mod tests {
         assert_eq!(towards_camera([0.0, 0.0, 1.0], [0.1, 0.0, 0.5]), [0.0, 0.0, -1.0]);
         assert_eq!(towards_camera([0.0, 0.0, -1.0], [0.1, 0.0, 0.5]), [0.0, 0.0, -1.0]);
         assert_eq!(towards_camera([0.0, 0.6, 0.8], [0.0; 3]), [0.0, -0.6, -0.8]);
+    }
+
+    #[test]
+    fn normals_look_away_from_the_middle_of_a_ball() {
+        let facing = Facing::outward(&[[1.0, 0.0, 2.0], [-1.0, 0.0, 2.0], [0.0, 1.0, 2.0], [0.0, -1.0, 2.0]]);
+        assert_eq!(facing, Facing::Outward([0.0, 0.0, 2.0]));
+        for normal in [[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]] {
+            assert_eq!(facing.turned(normal, [0.1, 0.0, 3.0]), [0.0, 0.0, 1.0]);
+            assert_eq!(facing.turned(normal, [0.1, 0.0, 1.0]), [0.0, 0.0, -1.0]);
+            // Edge-on.
+            assert_eq!(facing.turned(normal, [0.1, 0.0, 2.0]), [0.0, 0.0, -1.0]);
+        }
+        assert_eq!(facing.at([0.0, 0.0, 5.0]), [0.0, 0.0, 1.0]);
+        assert_eq!(facing.at([0.0, 0.0, 2.0]), [0.0, 0.0, -1.0]);
+        assert_eq!(Facing::Camera.at([0.0, 0.0, 5.0]), [0.0, 0.0, -1.0]);
     }
 }

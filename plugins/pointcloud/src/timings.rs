@@ -5,6 +5,7 @@ use crate::fixtures::{Threads, read_xyz, scanned_cloud, shared, wavy_cloud};
 use crate::fpfh::{fpfh, simple_histograms};
 use crate::neighbours::{Neighbours, Search};
 use crate::normals;
+use crate::plane::Facing;
 use std::time::Instant;
 
 /// The shortest of seven runs in milliseconds, with the result.
@@ -30,7 +31,7 @@ fn features(name: &str, points: &[[f32; 3]]) {
         let par = Threads(threads);
         let (near_ms, _) = best(|| Neighbours::search(points, Search::nearest(30), &par).unwrap());
         let (search_ms, table) = best(|| Neighbours::search(points, Search::nearest(100), &par).unwrap());
-        let (normals_ms, found) = best(|| normals::of_cloud(points, &table, 30, &par));
+        let (normals_ms, found) = best(|| normals::of_cloud(points, &table, 30, Facing::Camera, &par));
         let normals: Vec<_> = found.into_iter().map(|n| n.unwrap_or([0.0, 0.0, -1.0])).collect();
         let (spfh_ms, _) = best(|| simple_histograms(points, &normals, &table, &par));
         let (fpfh_ms, _) = best(|| fpfh(points, &normals, &table, &par));

@@ -1,6 +1,8 @@
 //! The methods of this plugin.
 
+mod cloud;
 mod fpfh;
+mod grid;
 mod normals;
 
 pub use fpfh::Fpfh;
@@ -8,7 +10,7 @@ pub use normals::NormalImage;
 
 use assay_sdk::{Content, Error, GridView, InputPort, Layout, Result, Sample};
 
-/// The input of both methods.
+/// The organised points that both methods take.
 const POINTS: InputPort = InputPort {
     name: "points",
     doc: "Organised points, metres; x right, y down, z away from the camera.",

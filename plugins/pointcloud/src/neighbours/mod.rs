@@ -19,7 +19,7 @@ const CHUNK: usize = 256;
 
 /// A cloud whose neighbours cannot be searched.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub(crate) enum SearchError {
+pub enum SearchError {
     /// A coordinate is NaN, infinite or so large that its square is.
     #[error(
         "point {0} has a coordinate that is not finite or beyond 1e15: mark it invalid before the search"
@@ -27,7 +27,7 @@ pub(crate) enum SearchError {
     NotFinite(usize),
     /// The table would not fit.
     #[error(
-        "{points} points with {k} neighbours each are more than a search holds: use a smaller `size` or fewer neighbours"
+        "{points} points with {k} neighbours each are more than a search holds: use a smaller `size` of a scan, a larger `voxel` of a cloud, or fewer neighbours"
     )]
     TooMany {
         /// Points of the cloud.
@@ -44,17 +44,16 @@ pub(crate) enum SearchError {
 ///
 /// A point is its own neighbour at distance 0 and counts towards `k`, as in Open3D.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Search {
+pub struct Search {
     /// Most neighbours of a point.
-    pub(crate) k: usize,
+    pub k: usize,
     /// Strict upper bound of the distance in the unit of the points; infinite = none.
-    pub(crate) radius: f32,
+    pub radius: f32,
 }
 
-#[cfg(test)]
 impl Search {
     /// The `k` nearest, however far.
-    pub(crate) fn nearest(k: usize) -> Self {
+    pub fn nearest(k: usize) -> Self {
         Self { k, radius: f32::INFINITY }
     }
 }
@@ -88,7 +87,7 @@ fn squared_distance(a: [f32; 3], b: [f32; 3]) -> f32 {
 /// The neighbours of every point, each list ordered by (distance, index) and beginning with the nearest,
 /// which is the point itself or a duplicate of it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Neighbours {
+pub struct Neighbours {
     k: usize,
     counts: Vec<u32>,
     keys: Vec<Key>,
@@ -99,11 +98,7 @@ impl Neighbours {
     ///
     /// # Errors
     /// Where a coordinate is not finite or the table would be too large.
-    pub(crate) fn search(
-        points: &[[f32; 3]],
-        search: Search,
-        par: &dyn Parallel,
-    ) -> Result<Self, SearchError> {
+    pub fn search(points: &[[f32; 3]], search: Search, par: &dyn Parallel) -> Result<Self, SearchError> {
         if let Some(i) = points.iter().position(|p| !p.iter().all(|v| v.abs() <= 1e15)) {
             return Err(SearchError::NotFinite(i));
         }
@@ -130,7 +125,7 @@ impl Neighbours {
     ///
     /// # Errors
     /// Where its table would take more than 2 GiB.
-    pub(crate) fn check_size(points: usize, k: usize) -> Result<(), SearchError> {
+    pub fn check_size(points: usize, k: usize) -> Result<(), SearchError> {
         let allowed = points.checked_mul(k.min(points)).is_some_and(|entries| entries <= MAX_ENTRIES);
         if allowed { Ok(()) } else { Err(SearchError::TooMany { points, k }) }
     }
@@ -158,12 +153,15 @@ impl Neighbours {
     }
 
     /// Forgets all but the `k` nearest of each point.
-    pub(crate) fn truncate(&mut self, k: usize) {
+    pub fn truncate(&mut self, k: usize) {
         self.counts.iter_mut().for_each(|count| *count = (*count).min(k as u32));
     }
 
     /// The neighbours of point `i` as (index, squared distance), nearest first.
-    pub(crate) fn of(&self, i: usize) -> impl ExactSizeIterator<Item = (usize, f32)> {
+    ///
+    /// # Panics
+    /// Where there is no such point.
+    pub fn of(&self, i: usize) -> impl ExactSizeIterator<Item = (usize, f32)> {
         self.keys[i * self.k..][..self.counts[i] as usize]
             .iter()
             .map(|key| (key.index() as usize, key.squared()))
