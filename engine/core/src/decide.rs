@@ -1,5 +1,6 @@
 //! From fused scores to the number that decides: the same for the scans of the line and for those that set its thresholds.
 
+use crate::align;
 use crate::cloud::{ScoredCloud, on_points};
 use crate::defect::{pixel_areas, points_of};
 use crate::error::{Error, Result};
@@ -49,7 +50,10 @@ pub(crate) fn judge(
     }
     let (map, cloud) = match (&fused.data, cloud_of(scan)) {
         (Data::Cloud(scores), Some(sensor)) => {
-            let scored = on_points(scores, sensor, floor).map_err(|e| refuse(e.to_string()))?;
+            let mut scored = on_points(scores, sensor, floor).map_err(|e| refuse(e.to_string()))?;
+            if let Some(pose) = &scan.aligned {
+                align::apply(&mut scored.positions, &pose.inverse());
+            }
             (Array2::zeros((0, 0)), Some(scored))
         }
         _ => (finished_map(recipe, scan, &fused, floor)?, None),

@@ -128,7 +128,8 @@ pub fn evaluate(inspector: &Inspector, scans: &[ScanFiles], on_scan: &mut OnScan
                 };
                 confusion.add(outcome, defective);
                 times.push(inspection.total.as_secs_f64() * 1e3);
-                let labelled = !defective || files.mask.is_some();
+                // A cloud has no pixels to label.
+                let labelled = inspection.cloud.is_none() && (!defective || files.mask.is_some());
                 if labelled {
                     add_map(&mut all, &mut by_defect, files, &inspection, &inspector.recipe.limits)?;
                 }

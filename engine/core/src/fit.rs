@@ -207,15 +207,7 @@ impl Fit<'_> {
     fn load(&self, i: usize, only_scores: bool) -> Result<Prepared> {
         if only_scores {
             let id = self.training[i].id.clone();
-            return Ok(Prepared {
-                id,
-                native: self.natives[i],
-                sensors: Vec::new(),
-                scored: None,
-                shown: None,
-                inspected: None,
-                plane: None,
-            });
+            return Ok(Prepared::whole(id, self.natives[i], Vec::new()));
         }
         prepare::load(self.recipe, &self.training[i])
     }

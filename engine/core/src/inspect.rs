@@ -316,15 +316,7 @@ fn blank(recipe: &Recipe, manifest: &Manifest) -> Prepared {
         };
         Some(Arc::new(Value { content, data, image_score: f64::NAN }))
     });
-    Prepared {
-        id: String::new(),
-        native,
-        sensors: sensors.collect(),
-        scored: None,
-        shown: None,
-        inspected: None,
-        plane: None,
-    }
+    Prepared::whole(String::new(), native, sensors.collect())
 }
 
 /// What differs between the model's record and this machine.

@@ -1,5 +1,6 @@
 //! The Assay engine: recipe, plugin host, routing, calibration, fusion, verdicts, model files, reports.
 
+mod align;
 mod blur;
 pub mod calibrate;
 mod check;

@@ -1,11 +1,12 @@
 //! From a decoded scan to what the steps see: modalities as values, and which pixels belong to the part.
 
+use crate::align;
 use crate::error::{Error, Result};
 use crate::recipe::{Background, Recipe, union};
 use crate::value::{Cloud, Content, Data, Value};
 use assay_data::prepare::resize::{MaskRule, mask as resize_mask};
 use assay_data::prepare::{Plane, dilate};
-use assay_data::{Grid, Image, Mask, Modality, ScanFiles};
+use assay_data::{Grid, Image, Mask, Modality, Pose, ScanFiles};
 use ndarray::{Array2, Array3};
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub struct Prepared {
     pub shown: Option<Mask>,
     /// Pixels that the recipe has inspected, native size; `None` = all. Nothing else is scored or shown.
     pub inspected: Option<Mask>,
+    /// The pose that a cloud was aligned by: from its sensor's frame into that of the steps.
+    pub aligned: Option<Pose>,
     /// The surface that the part lies on, in the camera's frame, where one was found.
     pub plane: Option<Plane>,
 }
@@ -73,6 +76,7 @@ pub fn load_without(recipe: &Recipe, files: &ScanFiles, without: &[String]) -> R
             None => scored = Some(inspected.clone()),
         }
     }
+    let mut aligned = None;
     let kinds: Vec<Content> = recipe.sensors.iter().map(crate::graph::content_of).collect();
     let sensors = scan.modalities.into_iter().zip(kinds).map(|((_, modality), content)| {
         let Some(modality) = modality else { return Ok(None) };
@@ -95,16 +99,22 @@ pub fn load_without(recipe: &Recipe, files: &ScanFiles, without: &[String]) -> R
                 }
                 None => grid,
             }),
-            Modality::Points(cloud) => Data::Cloud(Cloud {
-                values: Array2::zeros((cloud.positions.nrows(), 0)),
-                positions: cloud.positions,
-                valid: cloud.valid,
-            }),
+            Modality::Points(cloud) => {
+                let mut cloud = Cloud {
+                    values: Array2::zeros((cloud.positions.nrows(), 0)),
+                    positions: cloud.positions,
+                    valid: cloud.valid,
+                };
+                // One pose for all clouds of a scan: that of the first.
+                aligned = aligned.or_else(|| align::pose(&cloud, recipe.prepare.align));
+                aligned.iter().for_each(|pose| align::apply(&mut cloud.positions, pose));
+                Data::Cloud(cloud)
+            }
         };
         Ok(Some(Arc::new(Value { content, data, image_score: f64::NAN })))
     });
     let sensors = sensors.collect::<Result<_>>()?;
-    Ok(Prepared { id: scan.id, native: scan.native, sensors, scored, shown, inspected, plane })
+    Ok(Prepared { id: scan.id, native: scan.native, sensors, scored, shown, inspected, aligned, plane })
 }
 
 /// The pixels of a scan that the recipe has inspected; `None` = all.
@@ -178,6 +188,11 @@ pub fn on_cells(mask: &Mask, size: (usize, usize)) -> Result<Mask> {
 }
 
 impl Prepared {
+    /// A scan of which all pixels are learned, scored and shown, in its sensors' own frame.
+    pub fn whole(id: String, native: (usize, usize), sensors: Vec<Option<Arc<Value>>>) -> Self {
+        Self { id, native, sensors, scored: None, shown: None, inspected: None, aligned: None, plane: None }
+    }
+
     /// Names of the sensors that measured nothing.
     pub fn missing(&self, recipe: &Recipe) -> Vec<String> {
         let sensors = recipe.sensors.iter().zip(&self.sensors);
@@ -232,6 +247,7 @@ impl Prepared {
             scored: Some(turned_mask(self.scored.as_ref())),
             shown: self.shown.as_ref().map(|m| turned_mask(Some(m))),
             inspected: self.inspected.as_ref().map(|m| turned_mask(Some(m))),
+            aligned: None,
             // It would have to be turned along; what learns from turned scans does not ask for it.
             plane: None,
         }
@@ -331,15 +347,7 @@ mod tests {
         let grid = Grid { values: points, valid: None, frame: Frame::NATIVE };
         let sensors =
             vec![value(Content::Rgb, Data::Image(Image::new(image))), value(Content::Xyz, Data::Grid(grid))];
-        Prepared {
-            id: "a".into(),
-            native: (5, 5),
-            sensors,
-            scored: None,
-            shown: None,
-            inspected: None,
-            plane: None,
-        }
+        Prepared::whole("a".into(), (5, 5), sensors)
     }
 
     fn parts(p: &Prepared) -> (Array3<u8>, Grid) {

@@ -38,7 +38,7 @@ pub(crate) fn place(folder: &Path, id: &str, extension: &str) -> Result<PathBuf>
 /// Writes the anomaly map of a scan to `folder/<id>.tiff`: f32, native size.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// [`Error::Scan`] of a cloud; where the file cannot be written.
 pub fn write_map(folder: &Path, inspection: &Inspection) -> Result<PathBuf> {
     if inspection.cloud.is_some() {
         let message = "a scan of points has no map: ask for clouds instead";
@@ -115,13 +115,17 @@ fn described(defect: &Defect) -> String {
 /// scale with the threshold beside it, and the outline of the ground truth where it is given.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// [`Error::Scan`] of a cloud; where the file cannot be written.
 pub fn write_picture(
     folder: &Path,
     inspector: &Inspector,
     inspection: &Inspection,
     truth: Option<&Mask>,
 ) -> Result<PathBuf> {
+    if inspection.cloud.is_some() {
+        let message = "a scan of points has no picture: ask for clouds instead";
+        return Err(Error::Scan { scan: inspection.id.clone(), message: message.into() });
+    }
     let path = place(folder, &inspection.id, "png")?;
     let line = ResultLine::of(inspector, inspection);
     let caption = Caption {
@@ -256,10 +260,11 @@ impl Report {
                     }
                     None => None,
                 };
+                let pixels = inspection.cloud.is_none();
                 let pictures = [
                     ("input", colour(inspection).map(Ok)),
                     ("height", height(inspection)),
-                    ("anomaly map", Some(draw(inspector, inspection, truth.as_ref()))),
+                    ("anomaly map", pixels.then(|| draw(inspector, inspection, truth.as_ref()))),
                 ];
                 for (caption, picture) in pictures {
                     let Some(picture) = picture.transpose()? else { continue };

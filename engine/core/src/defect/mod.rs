@@ -6,7 +6,7 @@ mod part;
 mod surface;
 
 pub(crate) use credit::{Seen, maxima, own_maps, seen};
-pub(crate) use surface::pixel_areas;
+pub(crate) use surface::{pixel_areas, principal_axes};
 
 use crate::cloud::{self, PointRegion, ScoredCloud};
 use crate::error::Result;
@@ -90,7 +90,7 @@ pub struct Defect {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part_position_mm: Option<[f64; 3]>,
     /// How far the points in its core, where the map is above the middle between threshold and peak, lie above that surface (towards the
-    /// camera; below it: negative), mm; the farthest of 95 % of them on the side where most lie. Absent where nothing was measured there.
+    /// camera; below it: negative), mm; the farthest of 95 % of them. Absent where nothing was measured there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub height_mm: Option<f64>,
     /// Share of the region in which the 3D sensor measured nothing, 0 to 1.
@@ -332,11 +332,12 @@ impl<'a> Measured<'a> {
             })
             .filter(|(ring, ..)| ring.len() >= FEWEST)
             .max_by_key(|(ring, on_it, _)| (on_it.len(), ring.len()));
-        let (ring, deviant) = match own_face {
+        let (ring, deviant, one_side) = match own_face {
             // Where most of the core is on that face, the rest is what the part looks like beyond an edge; else it is what broke out.
-            Some((ring, on_it, off_it)) => (ring, if on_it.len() >= off_it.len() { on_it } else { off_it }),
+            Some((ring, on_it, off_it)) if on_it.len() >= off_it.len() => (ring, on_it, false),
+            Some((ring, _, off_it)) => (ring, off_it, true),
             // A hole's ground alone hangs together with nothing around it.
-            None => (around, core),
+            None => (around, core, true),
         };
         let centre = [component.centroid.1, component.centroid.0];
         let surface = Surface::fit(self.points, &ring, centre)?;
@@ -353,7 +354,7 @@ impl<'a> Measured<'a> {
             position: millimetres(position.into()),
             part_position: self.part.as_ref().map(|part| millimetres(part.own(position))),
             unmeasured: rounded(1.0 - measured as f64 / inside.len().max(1) as f64),
-            height: farthest(&mut heights).map(|h| rounded(1e3 * h)),
+            height: farthest(&mut heights, one_side).map(|h| rounded(1e3 * h)),
         })
     }
 }
@@ -363,12 +364,14 @@ fn index(at: f64, n: usize) -> usize {
     at.round().clamp(0.0, (n - 1) as f64) as usize
 }
 
-/// The farthest deviation, of all but a few, on the side on which most lie.
-fn farthest(heights: &mut [f64]) -> Option<f64> {
+/// The farthest deviation of all but a few: of `one_side`, on the side on which most lie, else on either.
+fn farthest(heights: &mut [f64], one_side: bool) -> Option<f64> {
     heights.sort_unstable_by(f64::total_cmp);
     let last = heights.len().checked_sub(1)?;
     let tail = (HEIGHT_TAIL * last as f64) as usize;
-    Some(if heights[last / 2] < 0.0 { heights[tail] } else { heights[last - tail] })
+    let (low, high, middle) = (heights[tail], heights[last - tail], heights[last / 2]);
+    let below = if one_side { middle < 0.0 } else { -low > high };
+    Some(if below { low } else { high })
 }
 
 fn millimetres(metres: [f64; 3]) -> [f64; 3] {

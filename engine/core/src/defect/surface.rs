@@ -146,7 +146,7 @@ pub(crate) fn pixel_areas(points: &Grid) -> Vec<f64> {
 }
 
 /// The principal axes of points: unit vectors by falling spread.
-pub(super) fn principal_axes(
+pub(crate) fn principal_axes(
     points: impl Iterator<Item = Vector3<f64>> + Clone,
     centre: Vector3<f64>,
 ) -> Matrix3<f64> {

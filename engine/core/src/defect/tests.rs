@@ -23,15 +23,7 @@ fn plate() -> Grid {
 
 fn scan(points: Option<Grid>) -> Prepared {
     let value = |grid| Value { content: Content::Xyz, data: Data::Grid(grid), image_score: f64::NAN };
-    Prepared {
-        id: "a".into(),
-        native: (60, 80),
-        sensors: vec![points.map(|grid| Arc::new(value(grid)))],
-        scored: None,
-        shown: None,
-        inspected: None,
-        plane: None,
-    }
+    Prepared::whole("a".into(), (60, 80), vec![points.map(|grid| Arc::new(value(grid)))])
 }
 
 fn map() -> Array2<f32> {

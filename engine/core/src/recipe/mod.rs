@@ -75,6 +75,17 @@ pub enum Background {
     Map,
 }
 
+/// Whether clouds are brought into one pose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Align {
+    /// They stay as they are.
+    Off,
+    /// Their middles are.
+    Centre,
+    /// Their middles and their principal axes are.
+    Principal,
+}
+
 /// `[prepare]`: which pixels belong to the part.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prepare {
@@ -84,6 +95,8 @@ pub struct Prepare {
     pub margin: f64,
     /// Each training scan is learned at this many angles; 1 = as it is. For parts that lie at any angle.
     pub rotations: usize,
+    /// How clouds are brought into one pose.
+    pub align: Align,
     /// The areas that are inspected; empty = all of the view.
     pub inspect: Vec<Area>,
     /// The areas that are not.

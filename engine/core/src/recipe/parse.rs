@@ -220,6 +220,7 @@ fn prepare(mut r: Reader<'_>, seed: u64, read: ReadMask<'_>) -> Result<Prepare> 
         background: r.get(&keys::PREPARE_BACKGROUND)?,
         margin: r.get(&keys::PREPARE_MARGIN)?,
         rotations: r.get(&keys::PREPARE_ROTATIONS)? as usize,
+        align: r.get(&keys::PREPARE_ALIGN)?,
         inspect,
         ignore,
         plane: Plane {

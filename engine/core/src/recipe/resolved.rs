@@ -109,6 +109,7 @@ fn prepare(recipe: &Recipe) -> Table {
     put(&mut table, &keys::PREPARE_BACKGROUND, &prepare.background);
     put(&mut table, &keys::PREPARE_MARGIN, &prepare.margin);
     put(&mut table, &keys::PREPARE_ROTATIONS, &(prepare.rotations as i64));
+    put(&mut table, &keys::PREPARE_ALIGN, &prepare.align);
     put(&mut table, &keys::PREPARE_INSPECT, &areas(&prepare.inspect));
     put(&mut table, &keys::PREPARE_IGNORE, &areas(&prepare.ignore));
     put(&mut table, &keys::PREPARE_BORDER, &(plane.border as i64));

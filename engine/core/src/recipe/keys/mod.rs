@@ -10,7 +10,7 @@ use super::key::{
     Key,
 };
 use super::toml::{Node, Value};
-use super::{Background, OnTooFew, Statistic};
+use super::{Align, Background, OnTooFew, Statistic};
 use assay_data::Limits;
 use assay_data::prepare::Background as Plane;
 use assay_inference::{Device as Processor, Runtime};
@@ -65,6 +65,7 @@ pub static KEYS: &[&dyn AnyKey] = &[
     &PREPARE_BACKGROUND,
     &PREPARE_MARGIN,
     &PREPARE_ROTATIONS,
+    &PREPARE_ALIGN,
     &PREPARE_INSPECT,
     &PREPARE_IGNORE,
     &PREPARE_BORDER,
@@ -275,6 +276,15 @@ pub(super) static PREPARE_ROTATIONS: Key<Integer> = Key {
     unit: "angles",
     doc: "Each training scan is learned at this many angles, evenly around the circle. For parts that lie at any angle; 1 learns them as they lie.",
     example: "rotations = 12",
+};
+
+pub(super) static PREPARE_ALIGN: Key<Word<Align>> = Key {
+    path: "prepare.align",
+    takes: Word(&[("off", Align::Off), ("centre", Align::Centre), ("principal", Align::Principal)]),
+    absent: Is(Align::Off),
+    unit: "",
+    doc: "Whether clouds of `points` are brought into one pose before the steps see them. `off`: they stay as they were scanned; `centre`: their middles are brought together; `principal`: their principal axes, too. For methods that look at where points are: a point feature histogram hardly depends on it.",
+    example: "align = \"principal\"",
 };
 
 pub(super) static PREPARE_INSPECT: Key<Areas> = Key {
