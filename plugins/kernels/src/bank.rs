@@ -7,7 +7,7 @@ use crate::KernelError;
 use crate::distance::squared_distances;
 use crate::error::{area, expect, filled};
 use crate::rows::Rows;
-use crate::score::softmax_weight;
+use crate::score::Weighting;
 use crate::search::{Index, TILE};
 
 /// Up to this many queries the canonical distance to every row is no slower than a walk over codes.
@@ -132,6 +132,7 @@ impl Bank {
         patch: ArrayView1<f32>,
         nearest: Neighbour,
         b: usize,
+        weighting: Weighting,
         par: &dyn Parallel,
     ) -> Result<f32, KernelError> {
         if nearest.row >= self.len() {
@@ -149,7 +150,7 @@ impl Bank {
             .iter()
             .map(|n| crate::distance::squared_distance(patch.row(0), self.row(n.row)).sqrt())
             .collect();
-        Ok(softmax_weight(nearest.distance(), &distances) * nearest.distance())
+        Ok(weighting.weight(nearest.distance(), &distances, self.dims()) * nearest.distance())
     }
 
     fn values(&self) -> &[f32] {

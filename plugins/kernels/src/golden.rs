@@ -10,6 +10,7 @@ use crate::bank::Bank;
 use crate::coreset::greedy_k_centre;
 use crate::embed::{Embedding, embed};
 use crate::gaussian::Moments;
+use crate::score::Weighting;
 
 /// The bytes of a golden file, or `None`, said aloud, where the shared folder is not there.
 fn golden(name: &str) -> Option<Vec<u8>> {
@@ -78,7 +79,7 @@ fn patchcore_distances_rows_and_image_scores() {
             other_rows += usize::from(n.row != nearest[784 * i + p] as usize && error > 1e-6);
         }
         let k = (0..784).reduce(|a, b| if found[b].squared > found[a].squared { b } else { a }).unwrap();
-        let image = bank.image_score(queries.row(k), found[k], 9, &Serial).unwrap();
+        let image = bank.image_score(queries.row(k), found[k], 9, Weighting::PatchCore, &Serial).unwrap();
         worst_score = worst_score.max((f64::from(image) - score[i]).abs() / score[i]);
     }
     println!("distance {worst:.2e}, image score {worst_score:.2e}");

@@ -8,12 +8,14 @@
 //! |---|---|
 //! | [`grids`] | a method's feature inputs as one set of maps |
 //! | [`pool`], [`resample`], [`embed`], [`joint`] | feature maps `[C, h, w]` to patch vectors `[h*w, C]` |
+//! | [`adaptive`] | maps averaged to a grid of a given size |
 //! | [`distance`] | the one squared distance that every reported figure comes from |
 //! | [`bank`] | exact nearest rows of a memory bank |
 //! | [`choice`], [`held`], [`projection`], [`coreset`] | which rows a bank keeps |
 //! | [`score`] | PatchCore's image score |
 //! | [`gaussian`] | one Gaussian a position, and the Mahalanobis distance to it |
 
+pub mod adaptive;
 pub mod bank;
 pub mod choice;
 pub mod coreset;

@@ -1,5 +1,31 @@
 //! PatchCore's image score.
 
+/// How the rows near the nearest one weigh the image score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weighting {
+    /// Roth et al. 2022, Eq. 7.
+    PatchCore,
+    /// The code of Horwitz and Hoshen, Back to the Feature: the nearest row does not count among those around it, and all
+    /// distances are divided by the square root of a patch's length.
+    Btf,
+}
+
+impl Weighting {
+    /// The weight of a distance, 0 to 1, with the distances `around` to the rows near the nearest one, that one first, and
+    /// patches of `dims` values.
+    #[must_use]
+    pub fn weight(self, distance: f32, around: &[f32], dims: usize) -> f32 {
+        match self {
+            Self::PatchCore => softmax_weight(distance, around),
+            Self::Btf => {
+                let scale = (dims as f32).sqrt();
+                let others: Vec<f32> = around.iter().skip(1).map(|d| d / scale).collect();
+                softmax_weight(distance / scale, &others)
+            }
+        }
+    }
+}
+
 /// The weight of Roth et al. 2022, Eq. 7: 1 - exp(d) / sum exp(e), with `distance` d = |m_test - m*| and
 /// `around` the distances |m_test - m| of the rows m near m*, m* included.
 ///
@@ -20,6 +46,15 @@ mod tests {
     #[test]
     fn equal_distances_share_the_weight() {
         assert!((softmax_weight(2.0, &[2.0; 4]) - 0.75).abs() < 1e-6);
+    }
+
+    #[test]
+    fn back_to_the_feature_leaves_the_nearest_row_out_and_shrinks_distances() {
+        // Three rows around, patches of 4 values: 1 - e^1 / (e^1.5 + e^2).
+        let weight = Weighting::Btf.weight(2.0, &[2.0, 3.0, 4.0], 4);
+        let expected = 1.0 - 1f64.exp() / (1.5f64.exp() + 2f64.exp());
+        assert!((f64::from(weight) - expected).abs() < 1e-6, "{weight} {expected}");
+        assert_eq!(Weighting::PatchCore.weight(2.0, &[2.0, 3.0], 4), softmax_weight(2.0, &[2.0, 3.0]));
     }
 
     #[test]

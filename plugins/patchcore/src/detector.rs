@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 
 use assay_kernels::bank::Bank;
+use assay_kernels::score::Weighting;
 use assay_sdk::state::{read_count, read_f32s, read_u64, write_f32s, write_u64};
 use assay_sdk::{
     Content, Error, Fit, Host, Info, InputPort, Layout, Method, Next, OutputPort, OutputSpec, Outputs,
@@ -28,6 +29,8 @@ assay_sdk::params! {
         max_bank: i64 = 10_000, min = 1.0, max = 1e9, unit = "rows";
         /// Bank rows near the nearest one that weigh the image score (b of Eq. 7); 0 or 1: the image score is the greatest patch score.
         neighbours: i64 = 9, min = 0.0, max = 1000.0, unit = "rows";
+        /// How those rows weigh it: "patchcore" as Eq. 7; "btf" as the code of Back to the Feature, where the nearest row itself does not count and distances are divided by the square root of a patch's length.
+        weighting: String = "patchcore".into(), choices = &["patchcore", "btf"];
         /// Side of the neighbourhood that each patch is averaged over; odd, 1 for none. Of grids alone.
         pool: i64 = 3, min = 1.0, max = 255.0, unit = "cells";
         /// How layers become one vector a cell: "joint" averages each neighbourhood of each layer, and then all layers together, to `width` values (the paper's official code); "concat" takes the layers' averages side by side; "auto" is joint where the layers have more than `width` channels together. Of grids alone.
@@ -130,7 +133,8 @@ impl Method for PatchCore {
             flags[cell] = 1;
         }
         let around = self.settings.neighbours as usize;
-        let image = bank.image_score(measured.row(worst), nearest[worst], around, &self.host)?;
+        let weighting = if self.settings.weighting == "btf" { Weighting::Btf } else { Weighting::PatchCore };
+        let image = bank.image_score(measured.row(worst), nearest[worst], around, weighting, &self.host)?;
         out.image_score(0, f64::from(image))
     }
 

@@ -3,9 +3,11 @@
 mod detector;
 mod gather;
 mod patches;
+mod pooled;
 #[cfg(test)]
 mod tests;
 
 pub use detector::{PatchCore, Settings};
+pub use pooled::{Pool, PoolParams};
 
-assay_sdk::export!(PatchCore);
+assay_sdk::export!(PatchCore, Pool);

@@ -1,6 +1,7 @@
-//! Surface normals of organised scans (`normals`) and point feature histograms of scans and clouds (`fpfh`).
+//! Surface normals of organised scans (`normals`), point feature histograms of scans and clouds (`fpfh`), and what was not measured
+//! (`gaps`).
 //!
-//! Both are extractors without a state. Searches are exact and every loop owns its output, so results do not
+//! None of them has a state. Searches are exact and every loop owns its output, so results do not
 //! depend on the number of threads.
 //!
 //! A host loads the library and knows its C ABI alone. What else is public are the steps of `fpfh` on a cloud, for programs that
@@ -8,6 +9,7 @@
 
 mod fill;
 mod fpfh;
+mod gaps;
 mod methods;
 mod neighbours;
 mod normals;
@@ -21,9 +23,9 @@ mod fixtures;
 mod timings;
 
 pub use fpfh::{Histogram, WIDTH, fpfh};
-pub use methods::{Fpfh, NormalImage};
+pub use methods::{Fpfh, Gaps, NormalImage};
 pub use neighbours::{Neighbours, Search, SearchError};
 pub use normals::{Normals, of_cloud as normals_of_cloud};
 pub use plane::Facing;
 
-assay_sdk::export!(NormalImage, Fpfh);
+assay_sdk::export!(NormalImage, Fpfh, Gaps);

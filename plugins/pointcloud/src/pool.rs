@@ -1,6 +1,7 @@
 //! Point features of single pixels, averaged to the cells of a coarse grid.
 
 use crate::fpfh::{Histogram, WIDTH};
+use assay_kernels::adaptive::runs;
 use assay_sdk::{Parallel, for_each_chunk};
 
 /// How pixels without a point count.
@@ -10,30 +11,6 @@ pub(crate) enum Pooling {
     Zeros,
     /// Not at all: a cell is the mean of its points.
     Valid,
-}
-
-/// The weights of a run of pixels in one cell, along one axis.
-#[derive(Debug, Clone, PartialEq)]
-struct Run {
-    first: usize,
-    weights: Vec<f32>,
-}
-
-/// What an average of 3 pixels with stride 1 and no padding, followed by an adaptive average to `cells` (with PyTorch's
-/// bounds), makes of `pixels` >= 3 pixels: the weights of each cell, which sum to 1.
-fn runs(pixels: usize, cells: usize) -> Vec<Run> {
-    let pooled = pixels - 2;
-    let run = |i: usize| {
-        let (first, end) = (i * pooled / cells, ((i + 1) * pooled).div_ceil(cells));
-        let mut weights = vec![0.0; end - first + 2];
-        for at in 0..end - first {
-            for w in &mut weights[at..at + 3] {
-                *w += 1.0 / (3 * (end - first)) as f32;
-            }
-        }
-        Run { first, weights }
-    };
-    (0..cells).map(run).collect()
 }
 
 /// Averages features to `cells` = (rows, columns): an average over 3x3 pixels with stride 1 and no padding, then an

@@ -2,15 +2,17 @@
 
 mod cloud;
 mod fpfh;
+mod gaps;
 mod grid;
 mod normals;
 
 pub use fpfh::Fpfh;
+pub use gaps::Gaps;
 pub use normals::NormalImage;
 
 use assay_sdk::{Content, Error, GridView, InputPort, Layout, Result, Sample};
 
-/// The organised points that both methods take.
+/// The organised points that methods take.
 const POINTS: InputPort = InputPort {
     name: "points",
     doc: "Organised points, metres; x right, y down, z away from the camera.",
