@@ -33,6 +33,9 @@ impl Bench {
         }
         let backbone = support::root().join("engine/inference/backbone/efficientnet-lite0.onnx");
         std::fs::copy(backbone, folder.path().join("backbone.onnx")).unwrap();
+        image::GrayImage::from_pixel(8, 6, image::Luma([255]))
+            .save(folder.path().join("inspect.png"))
+            .unwrap();
         Self { folder }
     }
 

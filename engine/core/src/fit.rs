@@ -117,7 +117,7 @@ pub fn fit(
         std::fs::create_dir(&path).map_err(|e| Error::io(&path, e)).map(|()| path)
     };
     let services = Services { scratch: Some(folder("plugins")?), ..services.clone() };
-    let example = prepare::load(recipe, &split.training[0])?;
+    let example = services.pool.install(|| prepare::load(recipe, &split.training[0]))?;
     let n = split.training.len();
     let n_folds = recipe.decide.folds.min(n);
     let mut order: Vec<usize> = (0..n).collect();

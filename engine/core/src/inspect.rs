@@ -170,7 +170,7 @@ impl Inspector {
         scans: &[ScanFiles],
         mut done: impl FnMut(&ScanFiles, Result<Inspection>) -> std::result::Result<(), E> + Send,
     ) -> std::result::Result<(), E> {
-        let mut loaded = scans.first().map(|files| self.load(files));
+        let mut loaded = scans.first().map(|files| self.pipeline.install(|| self.load(files)));
         for (at, files) in scans.iter().enumerate() {
             let Some(ready) = loaded.take() else { break };
             let next = scans.get(at + 1);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::decode::{self, Encoded, Stored};
@@ -288,7 +289,7 @@ impl ScanFiles {
     }
 }
 
-/// Decodes a scan's files and brings its sensors onto common ground: the view of the first sensor with pixels.
+/// Decodes a scan's files, side by side on rayon's threads, and brings its sensors onto common ground: the view of the first sensor with pixels.
 ///
 /// Sensors called in `without` are taken for missing whatever they measured.
 ///
@@ -302,10 +303,16 @@ pub fn load(
     without: &[String],
     limits: &Limits,
 ) -> Result<Scan, DataError> {
+    let decoded: Vec<Result<(&Path, Modality), DataError>> = sensors
+        .par_iter()
+        .map(|sensor| {
+            let path = files.file_of(sensor)?;
+            Ok((path, decode_sensor(path, sensor, limits)?))
+        })
+        .collect();
     let mut placed = Vec::with_capacity(sensors.len());
-    for sensor in sensors {
-        let path = files.file_of(sensor)?;
-        let mut modality = decode_sensor(path, sensor, limits)?;
+    for (sensor, decoded) in sensors.iter().zip(decoded) {
+        let (path, mut modality) = decoded?;
         if without.contains(&sensor.name) {
             modality.forget();
         }

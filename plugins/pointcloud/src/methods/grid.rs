@@ -1,7 +1,7 @@
 //! FPFH of organised points: sampled by nearest, pooled to the cells of a coarser grid.
 
 use super::fpfh::FpfhParams;
-use super::{POINTS, has_point, points};
+use super::{POINTS, has_point, points, resized, sampled_pixels};
 use crate::fpfh::WIDTH;
 use crate::neighbours::Neighbours;
 use crate::plane::Facing;
@@ -91,29 +91,16 @@ impl GridPlan {
     }
 }
 
-/// (rows, columns) shrunk so that the longer side is `longest`, at least one each; a smaller grid stays as it is.
-fn resized((rows, cols): (usize, usize), longest: usize) -> (usize, usize) {
-    let side = rows.max(cols);
-    if side <= longest {
-        return (rows, cols);
-    }
-    let scaled = |n: usize| ((n * longest + side / 2) / side).max(1);
-    (scaled(rows), scaled(cols))
-}
-
-/// The valid points of a grid sampled by nearest (as PyTorch does: pixel floor(i * size / sampled)), and the index of
+/// The valid points of a grid sampled by nearest, and the index of
 /// each sampled pixel's point.
 fn sampled_cloud(grid: &GridView<'_>, (rows, cols): (usize, usize)) -> (Vec<[f32; 3]>, Vec<Option<u32>>) {
     let planes = [0, 1, 2].map(|c| grid.plane(c));
     let mut cloud = Vec::with_capacity(rows * cols);
     let mut at = Vec::with_capacity(rows * cols);
-    for row in 0..rows {
-        for col in 0..cols {
-            let i = row * grid.rows / rows * grid.cols + col * grid.cols / cols;
-            at.push(has_point(grid, i).then_some(cloud.len() as u32));
-            if has_point(grid, i) {
-                cloud.push(planes.map(|plane| plane[i]));
-            }
+    for i in sampled_pixels((grid.rows, grid.cols), (rows, cols)) {
+        at.push(has_point(grid, i).then_some(cloud.len() as u32));
+        if has_point(grid, i) {
+            cloud.push(planes.map(|plane| plane[i]));
         }
     }
     (cloud, at)

@@ -39,3 +39,21 @@ fn points<'a>(sample: &Sample<'a>) -> Result<GridView<'a>> {
 fn has_point(grid: &GridView<'_>, i: usize) -> bool {
     grid.is_valid(i) && (0..3).all(|c| grid.plane(c)[i].is_finite())
 }
+
+/// (rows, columns) shrunk so that the longer side is `longest`, at least one each; a smaller grid stays as it is.
+fn resized((rows, cols): (usize, usize), longest: usize) -> (usize, usize) {
+    let side = rows.max(cols);
+    if side <= longest {
+        return (rows, cols);
+    }
+    let scaled = |n: usize| ((n * longest + side / 2) / side).max(1);
+    (scaled(rows), scaled(cols))
+}
+
+/// The pixel that each pixel of a sampled grid is taken from, by nearest as PyTorch does: floor(i * size / sampled).
+fn sampled_pixels(
+    (rows, cols): (usize, usize),
+    (down, across): (usize, usize),
+) -> impl Iterator<Item = usize> {
+    (0..down).flat_map(move |i| (0..across).map(move |j| i * rows / down * cols + j * cols / across))
+}

@@ -1,16 +1,20 @@
 //! The method `normals`: an image of surface normals.
 
-use super::{POINTS, has_point, points};
+use super::{POINTS, has_point, points, resized, sampled_pixels};
 use crate::fill::fill;
 use crate::normals::{Scan, of_scan};
 use assay_sdk::{
     Content, Host, Info, Layout, Method, OutputPort, OutputSpec, Outputs, Result, Sample, Spec, params,
 };
+use std::borrow::Cow;
 
 params! {
     /// Parameters of `normals`.
     pub struct NormalParams {
-        /// Radius of the window whose pixels a plane is fitted to: 4 takes 9 x 9 pixels. Larger is smoother.
+        /// Longer side of the grid that the points are sampled to by nearest first; 0 and a smaller scan: as they are. Time grows
+        /// with its square.
+        size: i64 = 0, min = 0.0, max = 16_384.0, unit = "px";
+        /// Radius of the window whose pixels a plane is fitted to: 4 takes 9 x 9 pixels, counted after sampling. Larger is smoother.
         window: i64 = 4, min = 1.0, max = 32.0, unit = "px";
         /// Whether pixels without a normal get a smooth continuation of their surroundings, so that a backbone sees no
         /// black specks; they stay invalid. Otherwise they are 0, 0, 0.
@@ -54,14 +58,27 @@ impl Method for NormalImage {
     }
 
     fn plan(&mut self, inputs: &[Spec]) -> Result<Vec<OutputSpec>> {
-        Ok(vec![OutputSpec { range: Some((-1.0, 1.0)), ..OutputSpec::grid_like(&inputs[0], 3) }])
+        let spec = &inputs[0];
+        let (rows, cols) = self.sampled((spec.rows, spec.cols));
+        let frame = spec.frame.resized((spec.rows, spec.cols), (rows, cols));
+        let like = OutputSpec::grid_like(spec, 3);
+        Ok(vec![OutputSpec { rows, cols, frame, range: Some((-1.0, 1.0)), ..like }])
     }
 
     fn score(&self, sample: &Sample<'_>, out: &mut Outputs<'_>) -> Result<()> {
         let grid = points(sample)?;
-        let (rows, cols) = (grid.rows, grid.cols);
-        let valid: Vec<bool> = (0..rows * cols).map(|i| has_point(&grid, i)).collect();
-        let scan = Scan { planes: [0, 1, 2].map(|c| grid.plane(c)), valid: &valid, rows, cols };
+        let (rows, cols) = self.sampled((grid.rows, grid.cols));
+        let mut planes = [0, 1, 2].map(|c| Cow::Borrowed(grid.plane(c)));
+        let valid: Vec<bool> = if (rows, cols) == (grid.rows, grid.cols) {
+            (0..rows * cols).map(|i| has_point(&grid, i)).collect()
+        } else {
+            let from: Vec<usize> = sampled_pixels((grid.rows, grid.cols), (rows, cols)).collect();
+            for plane in &mut planes {
+                *plane = Cow::Owned(from.iter().map(|&i| plane[i]).collect());
+            }
+            from.iter().map(|&i| has_point(&grid, i)).collect()
+        };
+        let scan = Scan { planes: planes.each_ref().map(|plane| &**plane), valid: &valid, rows, cols };
         let normals = of_scan(&scan, self.params.window as usize, &self.host);
         for (valid, normal) in out.grid_valid(0)?.iter_mut().zip(&normals) {
             *valid = u8::from(normal.is_some());
@@ -76,6 +93,13 @@ impl Method for NormalImage {
             plane.iter_mut().zip(&image).for_each(|(v, normal)| *v = normal[c]);
         }
         Ok(())
+    }
+}
+
+impl NormalImage {
+    /// The size that a scan of `size` is sampled to.
+    fn sampled(&self, size: (usize, usize)) -> (usize, usize) {
+        if self.params.size == 0 { size } else { resized(size, self.params.size as usize) }
     }
 }
 
@@ -118,6 +142,20 @@ mod tests {
         }
         assert_eq!(out.valid, tilted().valid);
         assert_eq!(out.frame, assay_sdk::Frame::NATIVE);
+    }
+
+    #[test]
+    fn a_sampled_scan_covers_the_same_view_with_fewer_pixels() {
+        let mut runner =
+            Runner::new::<NormalImage>(&[("size", ParamValue::Int(8)), ("window", ParamValue::Int(2))])
+                .unwrap();
+        assert_eq!(runner.plan(&[tilted()]).unwrap(), [(3, 6, 8)]);
+        let out = runner.score(&[tilted()]).unwrap().remove(0);
+        assert_eq!((out.frame.stride_x, out.frame.offset_x), (2.0, 0.0));
+        assert!(out.values[..48].iter().all(|v| (v - 0.5 / 1.25f32.sqrt()).abs() < 1e-3), "{:?}", out.values);
+        // Pixel (5, 4) of the scan has no point, nor has its sample.
+        let valid = out.valid.unwrap();
+        assert_eq!((valid[2 * 8 + 2], valid[3 * 8 + 2]), (1, 0));
     }
 
     #[test]
