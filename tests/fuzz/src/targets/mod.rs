@@ -6,6 +6,7 @@ mod library;
 mod model;
 mod network;
 mod pattern;
+mod quantise;
 mod readers;
 mod recipe;
 mod request;
@@ -20,6 +21,7 @@ pub const TARGETS: &[Target] = &[
     request::TARGET,
     journal::TARGET,
     network::TARGET,
+    quantise::TARGET,
     library::TARGET,
     pattern::TARGET,
     camera::TARGET,
