@@ -59,7 +59,22 @@ fn all_bundled_methods_are_found_in_their_libraries() {
     let registry = only(folder.path());
     assert!(registry.broken.is_empty(), "{:?}", registry.broken);
     let ids: Vec<&str> = registry.methods().map(|m| m.info.id.as_str()).collect();
-    assert_eq!(ids, ["concat", "fapm", "fpfh", "max", "normals", "padim", "patchcore", "sum", "weighted"]);
+    assert_eq!(
+        ids,
+        [
+            "btf-pool",
+            "concat",
+            "fapm",
+            "fpfh",
+            "gaps",
+            "max",
+            "normals",
+            "padim",
+            "patchcore",
+            "sum",
+            "weighted"
+        ]
+    );
     for method in registry.methods() {
         assert!(!method.info.summary.is_empty() && !method.info.licence.is_empty(), "{}", method.info.id);
         assert!(method.info.params.iter().all(|p| !p.doc.is_empty()), "{}", method.info.id);
