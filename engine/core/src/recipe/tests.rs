@@ -185,3 +185,14 @@ fn limits_of_a_recipe_are_those_that_files_are_read_with() {
     assert_eq!((limits.max_pixels, limits.max_points), (1000, 5));
     assert_eq!(limits.max_file_bytes, assay_data::Limits::DEFAULT.max_file_bytes);
 }
+
+#[test]
+fn lists_and_tables_that_never_end_are_refused_and_brackets_in_words_are_not() {
+    for deep in ["[", "{ a = ", "[steps]\nlook = { method *.p\n", "x = [ } { ] {", "a = [\"]\", {"] {
+        let text = format!("{SMALLEST}a = {}", deep.repeat(40_000));
+        let error = Recipe::parse("r.toml", &text).unwrap_err().to_string();
+        assert!(error.starts_with("r.toml:") && error.contains("more than 64 deep"), "{error}");
+    }
+    let words = format!("station = \"{0}\" # {0}\n{SMALLEST}", "[{".repeat(300));
+    assert_eq!(Recipe::parse("r.toml", &words).unwrap().station.len(), 600);
+}

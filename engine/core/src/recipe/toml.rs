@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use toml::de::{DeTable, DeValue};
+use toml_parser::lexer::TokenKind;
 
 /// A value and its line.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +67,27 @@ impl Lines {
     }
 }
 
+/// Lists and tables in each other at most. The parser goes into each, also into those that are never closed.
+const MOST_NESTED: usize = 64;
+
+/// Where brackets are nested too deeply: those of each kind that were opened and not closed, whatever the other kind does.
+fn too_deep(text: &str) -> Option<usize> {
+    let (mut square, mut curly) = (0_usize, 0_usize);
+    for token in toml_parser::Source::new(text).lex() {
+        match token.kind() {
+            TokenKind::LeftSquareBracket => square += 1,
+            TokenKind::RightSquareBracket => square = square.saturating_sub(1),
+            TokenKind::LeftCurlyBracket => curly += 1,
+            TokenKind::RightCurlyBracket => curly = curly.saturating_sub(1),
+            _ => {}
+        }
+        if square + curly > MOST_NESTED {
+            return Some(token.span().start());
+        }
+    }
+    None
+}
+
 impl Source<'_> {
     /// An error at a line of this file.
     pub fn error(&self, line: usize, key: impl Into<String>, message: impl Into<String>) -> Error {
@@ -75,6 +97,10 @@ impl Source<'_> {
     /// Parses the whole file.
     pub fn parse(&self) -> Result<Node> {
         let lines = Lines::of(self.text);
+        if let Some(at) = too_deep(self.text) {
+            let message = format!("lists and tables stand in each other more than {MOST_NESTED} deep");
+            return Err(self.error(lines.line(at), "not TOML", message));
+        }
         let table = DeTable::parse(self.text).map_err(|e| {
             let line = lines.line(e.span().map_or(0, |s| s.start));
             self.error(line, "not TOML", e.message().to_owned())
