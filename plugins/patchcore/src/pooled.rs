@@ -18,8 +18,15 @@ params! {
 pub struct Pool {
     params: PoolParams,
     host: Host,
-    /// Channels and `(rows, columns)` of each input, and `(rows, columns)` of the output.
-    plan: Option<(Vec<[usize; 3]>, (usize, usize))>,
+    plan: Option<Plan>,
+}
+
+/// The sizes of a scan's grids.
+struct Plan {
+    /// `[channels, rows, columns]` of each input.
+    inputs: Vec<[usize; 3]>,
+    /// `(rows, columns)` of the output.
+    cells: (usize, usize),
 }
 
 impl Method for Pool {
@@ -74,7 +81,8 @@ impl Method for Pool {
         let inner = Frame { offset_x: f.offset_x + f.stride_x, offset_y: f.offset_y + f.stride_y, ..f };
         let frame = inner.resized((rows - 2, cols - 2), cells);
         let channels = inputs.iter().map(|s| s.channels).sum();
-        self.plan = Some((inputs.iter().map(|s| [s.channels, s.rows, s.cols]).collect(), cells));
+        self.plan =
+            Some(Plan { inputs: inputs.iter().map(|s| [s.channels, s.rows, s.cols]).collect(), cells });
         Ok(vec![OutputSpec {
             layout: Layout::Grid,
             channels,
@@ -86,10 +94,10 @@ impl Method for Pool {
     }
 
     fn score(&self, sample: &Sample<'_>, out: &mut Outputs<'_>) -> Result<()> {
-        let (shapes, (rows, cols)) =
+        let Plan { inputs, cells: (rows, cols) } =
             self.plan.as_ref().ok_or_else(|| Error::state("btf-pool was not planned"))?;
         let grids = sample.grids()?;
-        if grids.iter().map(|g| [g.channels, g.rows, g.cols]).ne(shapes.iter().copied()) {
+        if grids.iter().map(|g| [g.channels, g.rows, g.cols]).ne(inputs.iter().copied()) {
             return Err(Error::input("features", "the grids are not those that were planned"));
         }
         let mut rest = out.grid(0)?;

@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 /// Where no step alone is above its threshold, those count that come within this share of the nearest.
 const NEARLY: f64 = 0.8;
 
+/// The place of a detector's output and the map of it.
+pub(crate) type OwnMap = ((usize, usize), Array2<f32>);
+
 /// A detector's own map of a scan.
 pub(crate) struct Seen {
     /// The output's name.
@@ -36,7 +39,7 @@ pub(crate) fn own_maps(
     pipeline: &Pipeline,
     scan: &Prepared,
     outcome: &Outcome,
-) -> Result<Vec<((usize, usize), Array2<f32>)>> {
+) -> Result<Vec<OwnMap>> {
     let sigma = recipe.map.sigma * scan.native.0.min(scan.native.1) as f64;
     let mut maps = Vec::new();
     for (at, _, content) in pipeline.graph.outputs() {
@@ -113,6 +116,6 @@ pub(crate) fn seen(
 }
 
 /// The greatest value of each map, by the output's name.
-pub(crate) fn maxima(graph: &Graph, maps: &[((usize, usize), Array2<f32>)]) -> BTreeMap<String, f64> {
+pub(crate) fn maxima(graph: &Graph, maps: &[OwnMap]) -> BTreeMap<String, f64> {
     maps.iter().map(|(at, map)| (graph.output_name(*at), crate::map::maximum(map))).collect()
 }
