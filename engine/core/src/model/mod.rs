@@ -154,6 +154,24 @@ impl Model {
     /// # Errors
     /// [`Error::Model`] where the manifest cannot be written as JSON.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let (header, parts) = self.laid_out()?;
+        Ok(std::iter::once(header.as_slice()).chain(parts).collect::<Vec<_>>().concat())
+    }
+
+    /// Writes the file atomically, part after part: a state may take half of the machine's memory.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where the disk is full or the folder cannot be written; an older file is left as it was.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let (header, parts) = self.laid_out()?;
+        Ok(assay_data::atomic::write(path, |out| {
+            out.write_all(&header)?;
+            parts.iter().try_for_each(|part| out.write_all(part))
+        })?)
+    }
+
+    /// What stands before the sections, and these.
+    fn laid_out(&self) -> Result<(Vec<u8>, Vec<&[u8]>)> {
         let mut parts: Vec<(String, &[u8])> = vec![("recipe".into(), self.recipe.as_bytes())];
         parts.extend(self.resolved.iter().map(|text| ("resolved".into(), text.as_bytes())));
         parts.extend(self.states.iter().map(|(step, bytes)| (format!("state/{step}"), bytes.as_slice())));
@@ -168,26 +186,13 @@ impl Model {
             path: "model".into(),
             message: format!("its manifest cannot be written: {e}"),
         })?;
-        let mut out =
-            Vec::with_capacity(52 + manifest.len() + parts.iter().map(|(_, b)| b.len()).sum::<usize>());
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&(manifest.len() as u64).to_le_bytes());
-        out.extend_from_slice(&Sha256::digest(&manifest));
-        out.extend_from_slice(&manifest);
-        for (_, bytes) in parts {
-            out.extend_from_slice(bytes);
-        }
-        Ok(out)
-    }
-
-    /// Writes the file atomically.
-    ///
-    /// # Errors
-    /// [`Error::Data`] where the disk is full or the folder cannot be written; an older file is left as it was.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        let bytes = self.to_bytes()?;
-        Ok(assay_data::atomic::write(path, |out| out.write_all(&bytes))?)
+        let mut header = Vec::with_capacity(52 + manifest.len());
+        header.extend_from_slice(MAGIC);
+        header.extend_from_slice(&VERSION.to_le_bytes());
+        header.extend_from_slice(&(manifest.len() as u64).to_le_bytes());
+        header.extend_from_slice(&Sha256::digest(&manifest));
+        header.extend_from_slice(&manifest);
+        Ok((header, parts.into_iter().map(|(_, bytes)| bytes).collect()))
     }
 
     /// Reads a file; returns the model and the SHA-256 of the file.
