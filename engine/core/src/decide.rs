@@ -11,6 +11,7 @@ use crate::prepare::Prepared;
 use crate::recipe::{Recipe, Smallest};
 use crate::scale::valid_scores;
 use crate::value::{Cloud, Data, Value};
+use assay_data::nearest_index;
 use ndarray::Array2;
 
 /// What a verdict rests on.
@@ -103,10 +104,9 @@ fn without_small_peaks(map: &mut Array2<f32>, smallest: Smallest, scan: &Prepare
     {
         let (areas, (rows, columns), frame) = (pixel_areas(points), points.size(), points.frame);
         let native = map.ncols();
-        let index = |at: f64, n: usize| at.round().clamp(0.0, (n - 1) as f64) as usize;
         let area = |at: usize| {
             let (y, x) = ((at / native) as f64, (at % native) as f64);
-            areas[index(frame.row_at(y), rows) * columns + index(frame.column_at(x), columns)]
+            areas[nearest_index(frame.row_at(y), rows) * columns + nearest_index(frame.column_at(x), columns)]
         };
         open(map, area, smallest.area);
     }

@@ -8,7 +8,7 @@ use crate::result::ResultLine;
 use crate::value::Data;
 use assay_data::decode::{self, Encoded, Vertex};
 use assay_data::prepare::resize;
-use assay_data::{Mask, ScanFiles, atomic};
+use assay_data::{Mask, ScanFiles, atomic, nearest_index};
 use assay_report::{
     Caption, ColourMap, Metrics, Page, Picture, ScanCard, captioned, height_picture, html, overlay, shade,
 };
@@ -73,9 +73,8 @@ pub fn write_cloud(folder: &Path, inspector: &Inspector, inspection: &Inspection
         let (rows, columns) = points.size();
         let cells = (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j)));
         let seen = cells.filter(|&(i, j)| points.is_valid(i, j)).map(|(i, j)| {
-            let index = |at: f64, n: usize| at.round().clamp(0.0, (n - 1) as f64) as usize;
-            let y = index(points.frame.native_y(i as f64), native_rows);
-            let x = index(points.frame.native_x(j as f64), native_columns);
+            let y = nearest_index(points.frame.native_y(i as f64), native_rows);
+            let x = nearest_index(points.frame.native_x(j as f64), native_columns);
             let rgb = image.as_ref().map_or(BARE, |image| [0, 1, 2].map(|k| image[(y, x, k)]));
             let position = [0, 1, 2].map(|c| points.values[(c, i, j)]);
             vertex(position, rgb, inspection.map[(y, x)], inspection.labels[y * native_columns + x])

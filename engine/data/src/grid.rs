@@ -55,6 +55,11 @@ impl Frame {
     }
 }
 
+/// The index nearest to a place along an axis of `n` cells; 0 where there are none.
+pub fn nearest_index(at: f64, n: usize) -> usize {
+    at.round().clamp(0.0, n.saturating_sub(1) as f64) as usize
+}
+
 /// A `[C, h, w]` array of f32 with a validity mask and its place in native pixels.
 ///
 /// Organised points are a grid of three channels x, y, z in metres (0, 0, 0 where invalid).

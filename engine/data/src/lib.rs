@@ -21,7 +21,7 @@ pub mod survey;
 pub use camera::{Camera, Lens};
 pub use decode::Cloud;
 pub use error::DataError;
-pub use grid::{Frame, Grid, Image, Mask};
+pub use grid::{Frame, Grid, Image, Mask, nearest_index};
 pub use layout::{Dataset, Layout};
 pub use limits::Limits;
 pub use pose::Pose;

@@ -5,7 +5,7 @@ use super::surface::{FEWEST, Surface, faces, point};
 use super::{millimetres, rounded};
 use crate::prepare::{Prepared, on_cells};
 use assay_data::prepare::Plane;
-use assay_data::{Grid, Mask};
+use assay_data::{Grid, Mask, nearest_index};
 use assay_metrics::Component;
 use ndarray::Array2;
 
@@ -48,7 +48,7 @@ impl<'a> Measured<'a> {
     fn pixel(&self, (i, j): (usize, usize)) -> usize {
         let (rows, columns) = self.map.dim();
         let (y, x) = (self.points.frame.native_y(i as f64), self.points.frame.native_x(j as f64));
-        index(y, rows) * columns + index(x, columns)
+        nearest_index(y, rows) * columns + nearest_index(x, columns)
     }
 
     /// The map's value where a cell is seen.
@@ -62,10 +62,10 @@ impl<'a> Measured<'a> {
         let (frame, (rows, cols)) = (self.points.frame, self.points.size());
         let columns = self.map.ncols();
         let own = self.labels[*region.first()?];
-        let down = index(frame.row_at(component.rows.start as f64), rows)
-            ..index(frame.row_at(component.rows.end as f64 - 1.0), rows) + 1;
-        let across = index(frame.column_at(component.cols.start as f64), cols)
-            ..index(frame.column_at(component.cols.end as f64 - 1.0), cols) + 1;
+        let down = nearest_index(frame.row_at(component.rows.start as f64), rows)
+            ..nearest_index(frame.row_at(component.rows.end as f64 - 1.0), rows) + 1;
+        let across = nearest_index(frame.column_at(component.cols.start as f64), cols)
+            ..nearest_index(frame.column_at(component.cols.end as f64 - 1.0), cols) + 1;
         let inside: Vec<(usize, usize)> = down
             .clone()
             .flat_map(|i| across.clone().map(move |j| (i, j)))
@@ -125,11 +125,6 @@ impl<'a> Measured<'a> {
             height: farthest(&mut heights, one_side).map(|h| rounded(1e3 * h)),
         })
     }
-}
-
-/// The index nearest to a place among `n`.
-fn index(at: f64, n: usize) -> usize {
-    at.round().clamp(0.0, (n - 1) as f64) as usize
 }
 
 /// The farthest deviation of all but a few: of `one_side`, on the side on which most lie, else on either.
