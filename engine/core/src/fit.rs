@@ -9,7 +9,7 @@ use crate::calibrate::{partial_calibrations, score_scans};
 use crate::check;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Worker};
-use crate::model::{self, Manifest, Model, NetworkRecord, PluginRecord, recipe_sha256, scan_record};
+use crate::model::{self, Blob, Manifest, Model, NetworkRecord, PluginRecord, recipe_sha256, scan_record};
 use crate::pipeline::{Known, Pipeline, Runner, Shapes, step_seed};
 use crate::plugin::{Failure, FitPass, Instance, Services};
 use crate::prepare::{self, Prepared};
@@ -27,6 +27,7 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -93,6 +94,10 @@ struct Fit<'a> {
     inputs: Store,
     /// Outputs of fitted steps and of score steps: (step, output, scan).
     outputs: Store,
+    /// Where `states` are.
+    folder: PathBuf,
+    /// What each fitted step has learnt, by its name.
+    states: BTreeMap<String, Blob>,
 }
 
 /// Fits a recipe.
@@ -137,17 +142,19 @@ pub fn fit(
         n_folds,
         inputs: Store::new(&folder("inputs")?)?,
         outputs: Store::new(&folder("outputs")?)?,
+        folder: folder("states")?,
+        states: BTreeMap::new(),
     };
     for step in 0..fit.pipeline.graph.steps.len() {
         fit.step(step)?;
     }
     let floor = fit.floor()?;
-    let Fit { mut pipeline, .. } = fit;
+    let Fit { pipeline, states, .. } = fit;
     let scored = score_scans(recipe, &pipeline, floor, &split.calibration, &[], &services)?;
     let calibration = Calibration::new(budget, scored)?;
     let partial = partial_calibrations(recipe, &pipeline, floor, &split.calibration, budget, &services)?;
     let thresholds = Thresholds { floor, calibration, partial };
-    fitted_model(recipe, &mut pipeline, split, engine, &services, thresholds)
+    fitted_model(recipe, &pipeline, split, engine, &services, states, thresholds)
 }
 
 impl Fit<'_> {
@@ -320,21 +327,28 @@ impl Fit<'_> {
             .collect()
     }
 
-    /// Fits a step on all training scans, then fold by fold for its out-of-fold scores.
+    /// Fits a step on all training scans, then fold by fold for its out-of-fold scores. What it learnt is on the disk while
+    /// the folds are fitted: a method holds one state at a time.
     fn fit_step(&mut self, at: usize) -> Result<()> {
         let all: Vec<usize> = (0..self.training.len()).collect();
         let Runner::Plugin(mut instance) = std::mem::replace(&mut self.pipeline.runners[at], Runner::Builtin)
         else {
             return Err(Error::Request("a built-in step cannot be fitted".into()));
         };
-        let fitted = self.drive(at, &mut instance, 0, &all);
-        self.pipeline.runners[at] = Runner::Plugin(instance);
-        fitted?;
+        self.drive(at, &mut instance, 0, &all)?;
         let step = &self.pipeline.graph.steps[at];
+        let fail = |f: Failure| self.pipeline.failure(self.recipe, step, f);
+        let state = Blob::spilled(&self.folder, |out| instance.save(out).map_err(fail))
+            .map_err(|e| Error::io(&self.folder, e))??;
         if step.outputs.iter().all(|(_, c)| *c != Content::Scores) {
             // A fitted extractor: later steps learn from what it will give them on the line.
-            return self.score_kept(at, &self.pipeline.runners[at], &all);
+            let runner = Runner::Plugin(instance);
+            self.score_kept(at, &runner, &all)?;
+            self.states.insert(step.name.clone(), state);
+            self.pipeline.runners[at] = runner;
+            return Ok(());
         }
+        drop(instance);
         for fold in 1..=self.n_folds {
             let (inside, outside): (Vec<usize>, Vec<usize>) =
                 all.iter().partition(|&&i| self.folds[i] == fold);
@@ -342,6 +356,10 @@ impl Fit<'_> {
             self.drive(at, &mut instance, fold, &outside)?;
             self.score_kept(at, &Runner::Plugin(Box::new(instance)), &inside)?;
         }
+        let mut instance = self.pipeline.fresh_instance(self.recipe, at)?;
+        instance.load(&mut state.reader()).map_err(fail)?;
+        self.states.insert(step.name.clone(), state);
+        self.pipeline.runners[at] = Runner::Plugin(Box::new(instance));
         Ok(())
     }
 
@@ -452,23 +470,13 @@ struct Thresholds {
 /// The model of a fitted pipeline.
 fn fitted_model(
     recipe: &Recipe,
-    pipeline: &mut Pipeline,
+    pipeline: &Pipeline,
     split: &Split,
     engine: &Engine,
     services: &Services,
+    states: BTreeMap<String, Blob>,
     thresholds: Thresholds,
 ) -> Result<Model> {
-    let mut states = BTreeMap::new();
-    for at in 0..pipeline.graph.steps.len() {
-        let fitted = pipeline.graph.steps[at].info.fitted;
-        let Runner::Plugin(instance) = &mut pipeline.runners[at] else { continue };
-        if fitted {
-            let state =
-                instance.save().map_err(|f| pipeline.failure(recipe, &pipeline.graph.steps[at], f))?;
-            states.insert(pipeline.graph.steps[at].name.clone(), state);
-        }
-    }
-    let pipeline = &*pipeline;
     let steps = &pipeline.graph.steps;
     let (mut plugins, mut networks, mut onnx) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for (step, specs) in steps.iter().zip(&pipeline.specs) {
@@ -479,7 +487,7 @@ fn fitted_model(
                 let outputs = specs.iter().filter_map(shape).collect();
                 let quantisation = network.quantisation.clone();
                 networks.insert(step.name.clone(), NetworkRecord { file, sha256, outputs, quantisation });
-                onnx.insert(network.sha256.clone(), network.bytes.to_vec());
+                onnx.insert(network.sha256.clone(), network.bytes.clone());
             }
             Worker::Plugin(method) => {
                 let library = method.library.path.file_name().map(|n| n.to_string_lossy().into_owned());

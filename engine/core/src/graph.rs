@@ -87,14 +87,14 @@ pub fn builtin_methods() -> Vec<MethodInfo> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct NetworkFile {
     /// The ONNX file.
-    pub bytes: Vec<u8>,
+    pub bytes: Arc<[u8]>,
     /// What a fit found out about int8; `None` of a file as the recipe names it.
     pub quantisation: Option<Quantisation>,
 }
 
 impl std::convert::From<Vec<u8>> for NetworkFile {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, quantisation: None }
+        Self { bytes: bytes.into(), quantisation: None }
     }
 }
 

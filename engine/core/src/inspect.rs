@@ -136,7 +136,7 @@ impl Inspector {
             };
             let state = model.states.get(&step.name).ok_or_else(|| refuse("it is missing".into()))?;
             if let Runner::Plugin(instance) = &mut pipeline.runners[at] {
-                instance.load(state).map_err(|f| refuse(f.message))?;
+                instance.load(&mut state.reader()).map_err(|f| refuse(f.message))?;
             }
         }
         let differences = differences(&model, registry, engine);

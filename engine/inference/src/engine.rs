@@ -83,12 +83,17 @@ impl Engine {
     /// [`InferenceError::InputType`] for inputs that are not float32, [`InferenceError::Options`] for too
     /// many threads.
     pub fn session(&self, model: &str, onnx: &[u8], threads: usize) -> Result<Session, InferenceError> {
+        self.load(model, &onnx.into(), threads)
+    }
+
+    fn load(&self, model: &str, onnx: &Arc<[u8]>, threads: usize) -> Result<Session, InferenceError> {
         check_threads(threads)?;
         let threads = if threads == 0 { self.threads } else { threads };
         let backend = wire::check(onnx).and_then(|()| match &self.onnx_runtime {
             Some(runtime) => {
                 let environment = runtime.environment.clone();
-                OnnxRuntimeModel::load(environment, self.info.device, threads, onnx).map(Backend::OnnxRuntime)
+                OnnxRuntimeModel::load(environment, self.info.device, threads, onnx.clone())
+                    .map(Backend::OnnxRuntime)
             }
             None => RtenModel::load(onnx, threads).map(|model| Backend::Rten(Box::new(model))),
         });
@@ -101,14 +106,14 @@ impl Engine {
     }
 
     /// As [`session`](Self::session), but the same bytes on the same threads share one session for as long
-    /// as anyone holds it.
+    /// as anyone holds it. The session shares the bytes.
     ///
     /// # Errors
     /// Those of [`session`](Self::session).
     pub fn session_cached(
         &self,
         model: &str,
-        onnx: &[u8],
+        onnx: &Arc<[u8]>,
         threads: usize,
     ) -> Result<Arc<Session>, InferenceError> {
         let threads = if threads == 0 { self.threads } else { threads };
@@ -118,7 +123,7 @@ impl Engine {
         if let Some(session) = cache.get(&key).and_then(Weak::upgrade) {
             return Ok(session);
         }
-        let session = Arc::new(self.session(model, onnx, threads)?);
+        let session = Arc::new(self.load(model, onnx, threads)?);
         cache.retain(|_, held| held.strong_count() > 0);
         cache.insert(key, Arc::downgrade(&session));
         Ok(session)

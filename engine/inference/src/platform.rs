@@ -33,6 +33,18 @@ pub(crate) const LIBRARY_PATH_VARIABLE: Option<&str> = if cfg!(windows) {
 /// The Python program that is looked for on the search path.
 pub(crate) const PYTHON: &str = if cfg!(windows) { "python.exe" } else { "python3" };
 
+/// Gives the system back what was freed. glibc keeps it while something above it in its heap is in use.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code)] // A C function is called.
+pub(crate) fn give_back_memory() {
+    // SAFETY: it takes no pointer, and may be called at any time from any thread.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Gives the system back what was freed, where the allocator does not do so by itself.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn give_back_memory() {}
+
 /// The version in the file name of an ONNX Runtime library: empty for the plain name, `[1, 32, 0]` for
 /// `libonnxruntime.so.1.32.0`; `None` for every other file, its provider libraries included.
 pub(crate) fn library_version(file_name: &str) -> Option<Vec<u32>> {

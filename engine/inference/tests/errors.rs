@@ -140,12 +140,12 @@ fn the_memory_layout_of_an_input_does_not_matter() {
 #[test]
 fn equal_models_on_equal_threads_share_a_session_while_it_is_held() {
     for engine in engines() {
-        let first = engine.session_cached("a", DEFAULT_BACKBONE, 1).unwrap();
-        assert!(Arc::ptr_eq(&first, &engine.session_cached("b", DEFAULT_BACKBONE, 1).unwrap()));
-        assert!(!Arc::ptr_eq(&first, &engine.session_cached("b", DEFAULT_BACKBONE, 2).unwrap()));
+        let first = engine.session_cached("a", &DEFAULT_BACKBONE.into(), 1).unwrap();
+        assert!(Arc::ptr_eq(&first, &engine.session_cached("b", &DEFAULT_BACKBONE.into(), 1).unwrap()));
+        assert!(!Arc::ptr_eq(&first, &engine.session_cached("b", &DEFAULT_BACKBONE.into(), 2).unwrap()));
         assert_eq!((first.model(), first.threads()), ("a", 1));
         drop(first);
-        assert_eq!(engine.session_cached("b", DEFAULT_BACKBONE, 1).unwrap().model(), "b");
+        assert_eq!(engine.session_cached("b", &DEFAULT_BACKBONE.into(), 1).unwrap().model(), "b");
     }
 }
 
@@ -154,7 +154,7 @@ fn too_many_threads_are_refused() {
     for engine in engines() {
         let error = engine.session("look", DEFAULT_BACKBONE, 100_000).unwrap_err();
         assert!(matches!(error, InferenceError::Options { .. }), "{error}");
-        assert!(engine.session_cached("look", DEFAULT_BACKBONE, 100_000).is_err());
+        assert!(engine.session_cached("look", &DEFAULT_BACKBONE.into(), 100_000).is_err());
     }
 }
 

@@ -25,8 +25,8 @@ assay_sdk::params! {
         epsilon: f64 = 0.01, min = 1e-12, max = 1e12;
         /// How the Gaussians' factors are kept: "f16" takes half the memory of "f32" and moves distances by less than a part in a thousand.
         storage: String = "f32".into(), choices = &["f32", "f16"];
-        /// Most memory of a fit. Where all positions together need more, they are learnt in bands, with a pass over the training scans for each; what cannot be kept at all is refused before anything is learnt.
-        memory_limit: i64 = 2400, min = 1.0, max = 1e9, unit = "MiB";
+        /// Most memory of a fit. Where all positions together need more, they are learnt in bands, with a pass over the training scans for each; what cannot be kept at all is refused before anything is learnt. The default leaves a WideResNet-50 at 224 pixels room within 2.5 GB.
+        memory_limit: i64 = 1950, min = 1.0, max = 1e9, unit = "MiB";
     }
 }
 

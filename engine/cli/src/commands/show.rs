@@ -95,7 +95,8 @@ fn summary(model: &Model, sha256: &str) -> Result<()> {
     facts.add("scans", &format!("{} learned, {}", manifest.training.len(), span(&manifest.training)))?;
     facts.add("scans", &format!("{} set the thresholds", manifest.calibration.scans.len()))?;
     for step in &recipe.steps {
-        let state = model.states.get(&step.name).map_or_else(String::new, |s| format!(", {}", size(s.len())));
+        let state =
+            model.states.get(&step.name).map_or_else(String::new, |s| format!(", {}", size(s.length())));
         facts.add("steps", &format!("{}: {}{state}", step.name, step.method))?;
     }
     for plugin in &manifest.plugins {
@@ -106,8 +107,10 @@ fn summary(model: &Model, sha256: &str) -> Result<()> {
     }
     for (step, network) in &manifest.networks {
         let name = if network.file.is_empty() { "built-in backbone" } else { &network.file };
-        let held =
-            model.onnx.get(&network.sha256).map_or_else(|| "not in the file".into(), |b| size(b.len()));
+        let held = model
+            .onnx
+            .get(&network.sha256)
+            .map_or_else(|| "not in the file".into(), |b| size(b.len() as u64));
         facts.add("networks", &format!("{step}: {name}, {held}, sha256 {}", network.sha256))?;
         for said in network.quantisation.iter().flat_map(Quantisation::summary) {
             facts.add("networks", &format!("{step}: {said}"))?;
@@ -148,7 +151,7 @@ fn span(scans: &[ScanRecord]) -> String {
 }
 
 /// A size for people.
-fn size(bytes: usize) -> String {
+fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),

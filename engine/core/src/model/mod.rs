@@ -13,7 +13,10 @@
 //! The same fit gives the same bytes: the file holds no time stamp and no machine's path. `docs/model-format.md` has the
 //! whole layout.
 
+mod blob;
 mod format1;
+
+pub use blob::Blob;
 
 use crate::error::{Error, Result};
 use crate::graph::read_network;
@@ -25,8 +28,9 @@ use assay_inference::DEFAULT_BACKBONE;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"ASSAYMDL";
 /// The format that is written.
@@ -40,16 +44,16 @@ const MOST_FILE: u64 = 16 << 30;
 const MOST_PIXELS: usize = 1 << 30;
 
 /// A fitted recipe.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Model {
     /// Format of the file that it was read from; it is written in the newest.
     pub format: u32,
     /// What it was made from and with.
     pub manifest: Manifest,
-    /// State of each fitted step, by the step's name.
-    pub states: BTreeMap<String, Vec<u8>>,
+    /// State of each fitted step, by the step's name. They are read from the model's file when a plugin loads them.
+    pub states: BTreeMap<String, Blob>,
     /// ONNX files, by SHA-256; those of a model written without them are missing.
-    pub onnx: BTreeMap<String, Vec<u8>>,
+    pub onnx: BTreeMap<String, Arc<[u8]>>,
     /// The recipe's text, as written.
     pub recipe: String,
     /// The same with every key explicit, so that a default that a later program changes does not change the model; `None` in
@@ -152,13 +156,14 @@ impl Model {
     /// The file's bytes.
     ///
     /// # Errors
-    /// [`Error::Model`] where the manifest cannot be written as JSON.
+    /// [`Error::Model`] where the manifest cannot be written as JSON or a state cannot be read.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let (header, parts) = self.laid_out()?;
-        Ok(std::iter::once(header.as_slice()).chain(parts).collect::<Vec<_>>().concat())
+        let (mut bytes, parts) = self.laid_out()?;
+        parts.iter().try_for_each(|part| part.each(|body| bytes.write_all(body))).map_err(unreadable)?;
+        Ok(bytes)
     }
 
-    /// Writes the file atomically, part after part: a state may take half of the machine's memory.
+    /// Writes the file atomically, part after part.
     ///
     /// # Errors
     /// [`Error::Data`] where the disk is full or the folder cannot be written; an older file is left as it was.
@@ -166,22 +171,21 @@ impl Model {
         let (header, parts) = self.laid_out()?;
         Ok(assay_data::atomic::write(path, |out| {
             out.write_all(&header)?;
-            parts.iter().try_for_each(|part| out.write_all(part))
+            parts.iter().try_for_each(|part| part.each(|body| out.write_all(body)))
         })?)
     }
 
     /// What stands before the sections, and these.
-    fn laid_out(&self) -> Result<(Vec<u8>, Vec<&[u8]>)> {
-        let mut parts: Vec<(String, &[u8])> = vec![("recipe".into(), self.recipe.as_bytes())];
-        parts.extend(self.resolved.iter().map(|text| ("resolved".into(), text.as_bytes())));
-        parts.extend(self.states.iter().map(|(step, bytes)| (format!("state/{step}"), bytes.as_slice())));
-        parts.extend(self.onnx.iter().map(|(sha, bytes)| (format!("onnx/{sha}"), bytes.as_slice())));
-        let sections = parts.iter().map(|(name, bytes)| Section {
-            name: name.clone(),
-            length: bytes.len() as u64,
-            sha256: hex(&Sha256::digest(bytes)),
+    fn laid_out(&self) -> Result<(Vec<u8>, Vec<Part<'_>>)> {
+        let mut parts = vec![("recipe".to_owned(), Part::Bytes(self.recipe.as_bytes()))];
+        parts.extend(self.resolved.iter().map(|text| ("resolved".into(), Part::Bytes(text.as_bytes()))));
+        parts.extend(self.states.iter().map(|(step, state)| (format!("state/{step}"), Part::Blob(state))));
+        parts.extend(self.onnx.iter().map(|(sha, bytes)| (format!("onnx/{sha}"), Part::Bytes(bytes))));
+        let sections = parts.iter().map(|(name, part)| {
+            let (length, sha256) = part.measured().map_err(unreadable)?;
+            Ok(Section { name: name.clone(), length, sha256: hex(&sha256) })
         });
-        let manifest = Manifest { sections: sections.collect(), ..self.manifest.clone() };
+        let manifest = Manifest { sections: sections.collect::<Result<_>>()?, ..self.manifest.clone() };
         let manifest = serde_json::to_vec_pretty(&manifest).map_err(|e| Error::Model {
             path: "model".into(),
             message: format!("its manifest cannot be written: {e}"),
@@ -192,26 +196,28 @@ impl Model {
         header.extend_from_slice(&(manifest.len() as u64).to_le_bytes());
         header.extend_from_slice(&Sha256::digest(&manifest));
         header.extend_from_slice(&manifest);
-        Ok((header, parts.into_iter().map(|(_, bytes)| bytes).collect()))
+        Ok((header, parts.into_iter().map(|(_, part)| part).collect()))
     }
 
-    /// Reads a file; returns the model and the SHA-256 of the file.
+    /// Reads a file; returns the model and the SHA-256 of the file. The file stays open for the states, which are read when
+    /// they are loaded: replace a model by another file under its name, as [`Model::write`] does, and not in place.
     ///
     /// # Errors
     /// [`Error::Model`] where it is no model, truncated, altered or of a newer format.
     pub fn read(path: &Path) -> Result<(Self, String)> {
-        let size = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
-        if size > MOST_FILE {
+        let io = |e| Error::io(path, e);
+        let file = Blob::file(path).map_err(io)?;
+        if file.length() > MOST_FILE {
             return Err(Error::Model {
                 path: path.into(),
-                message: format!("{size} bytes are more than a model can have"),
+                message: format!("{} bytes are more than a model can have", file.length()),
             });
         }
-        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-        // Hashing is most of the time it takes to open a model: the whole and its sections at the same time.
-        let (model, sha256) = rayon::join(|| Self::from_bytes(&bytes), || hex(&Sha256::digest(&bytes)));
+        // Hashing is most of the time it takes to open a model: the whole and its sections at the same time, through a handle each.
+        let again = Blob::file(path).map_err(io)?;
+        let (model, sha256) = rayon::join(|| Self::parse(&file), || again.sha256());
         let model = model.map_err(|message| Error::Model { path: path.into(), message })?;
-        Ok((model, sha256))
+        Ok((model, hex(&sha256.map_err(io)?)))
     }
 
     /// Reads a file's bytes.
@@ -219,33 +225,38 @@ impl Model {
     /// # Errors
     /// What is wrong with them.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        Self::parse(&bytes.to_vec().into())
+    }
+
+    fn parse(file: &Blob) -> Result<Self, String> {
         let cut = || "it is truncated: copy or fit it again".to_owned();
         let altered = |what: &str| {
             format!("{what} was altered or damaged (its checksum differs): copy or fit it again")
         };
-        if bytes.get(..8) != Some(MAGIC) {
+        let system = |e: io::Error| format!("it cannot be read: {e}");
+        let bytes = |at: u64, n: u64| file.part(at, n).ok_or_else(cut)?.to_vec().map_err(system);
+        if file.length() < 8 || bytes(0, 8)? != MAGIC {
             return Err("it is not an Assay model".into());
         }
-        let word = |at: usize, n: usize| bytes.get(at..at + n).ok_or_else(cut);
-        let version = u32::from_le_bytes(word(8, 4)?.try_into().map_err(|_| cut())?);
+        let version = u32::from_le_bytes(bytes(8, 4)?.try_into().map_err(|_| cut())?);
         if version > VERSION {
             return Err(format!(
                 "it has format {version}, this program reads up to {VERSION}: use a newer program"
             ));
         }
-        let length = u64::from_le_bytes(word(12, 8)?.try_into().map_err(|_| cut())?);
+        let length = u64::from_le_bytes(bytes(12, 8)?.try_into().map_err(|_| cut())?);
         if version == 0 || length > MOST_MANIFEST {
             return Err(altered("its header"));
         }
-        let digest = word(20, 32)?;
-        let text = word(52, length as usize)?;
-        if Sha256::digest(text)[..] != *digest {
+        let digest = bytes(20, 32)?;
+        let text = bytes(52, length)?;
+        if Sha256::digest(&text)[..] != digest {
             return Err(altered("its manifest"));
         }
         let unreadable = |e: serde_json::Error| format!("its manifest cannot be read: {e}");
         let manifest: Manifest = match version {
-            1 => serde_json::from_slice::<format1::Manifest1>(text).map_err(unreadable)?.into(),
-            _ => serde_json::from_slice(text).map_err(unreadable)?,
+            1 => serde_json::from_slice::<format1::Manifest1>(&text).map_err(unreadable)?.into(),
+            _ => serde_json::from_slice(&text).map_err(unreadable)?,
         };
         for &(rows, columns) in manifest.sensor_sizes.values().chain([&manifest.native]) {
             if rows.checked_mul(columns).is_none_or(|pixels| pixels > MOST_PIXELS) {
@@ -260,19 +271,20 @@ impl Model {
             recipe: String::new(),
             resolved: None,
         };
-        let mut rest = &bytes[52 + length as usize..];
+        let mut at = 52 + length;
         for section in std::mem::take(&mut model.manifest.sections) {
-            let n = usize::try_from(section.length).map_err(|_| cut())?;
-            let (body, tail) = rest.split_at_checked(n).ok_or_else(cut)?;
-            rest = tail;
-            if hex(&Sha256::digest(body)) != section.sha256 {
+            let body = file.part(at, section.length).ok_or_else(cut)?;
+            at += section.length;
+            if hex(&body.sha256().map_err(system)?) != section.sha256 {
                 return Err(altered(&format!("its section `{}`", section.name)));
             }
             match section.name.split_once('/') {
-                Some(("state", step)) => drop(model.states.insert(step.into(), body.to_vec())),
-                Some(("onnx", sha)) => drop(model.onnx.insert(sha.into(), body.to_vec())),
-                _ if section.name == "recipe" => model.recipe = text_of(body)?,
-                _ if section.name == "resolved" => model.resolved = Some(text_of(body)?),
+                Some(("state", step)) => drop(model.states.insert(step.into(), body)),
+                Some(("onnx", sha)) => {
+                    drop(model.onnx.insert(sha.into(), body.to_vec().map_err(system)?.into()))
+                }
+                _ if section.name == "recipe" => model.recipe = text_of(&body)?,
+                _ if section.name == "resolved" => model.resolved = Some(text_of(&body)?),
                 _ => {
                     return Err(format!(
                         "it holds a section `{}` that this program does not know",
@@ -281,7 +293,7 @@ impl Model {
                 }
             }
         }
-        if !rest.is_empty() {
+        if at != file.length() {
             return Err("it is longer than it should be: copy or fit it again".into());
         }
         Ok(model)
@@ -314,7 +326,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Request`] where it is nowhere, or what is there is another file.
-    pub fn network(&self, step: &str, folder: &Path) -> Result<Vec<u8>> {
+    pub fn network(&self, step: &str, folder: &Path) -> Result<Arc<[u8]>> {
         let Some(NetworkRecord { file, sha256, .. }) = self.manifest.networks.get(step) else {
             return Err(Error::Request(format!("the model does not know the network of step `{step}`")));
         };
@@ -322,7 +334,7 @@ impl Model {
             return Ok(held.clone());
         }
         if file.is_empty() && hex(&Sha256::digest(DEFAULT_BACKBONE)) == *sha256 {
-            return Ok(DEFAULT_BACKBONE.to_vec());
+            return Ok(DEFAULT_BACKBONE.into());
         }
         let asked = format!("the model was written without its networks; step `{step}` needs ");
         if file.is_empty() {
@@ -340,12 +352,41 @@ impl Model {
                 path.display()
             )));
         }
-        Ok(bytes)
+        Ok(bytes.into())
     }
 }
 
-fn text_of(body: &[u8]) -> Result<String, String> {
-    String::from_utf8(body.to_vec()).map_err(|_| "its recipe is not text".to_owned())
+/// The bytes of a section that is written.
+enum Part<'a> {
+    Bytes(&'a [u8]),
+    Blob(&'a Blob),
+}
+
+impl Part<'_> {
+    /// How many bytes there are, and their SHA-256.
+    fn measured(&self) -> io::Result<(u64, [u8; 32])> {
+        match self {
+            Self::Bytes(bytes) => Ok((bytes.len() as u64, Sha256::digest(bytes).into())),
+            Self::Blob(blob) => Ok((blob.length(), blob.sha256()?)),
+        }
+    }
+
+    fn each(&self, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        match self {
+            Self::Bytes(bytes) => each(bytes),
+            Self::Blob(blob) => blob.each(each),
+        }
+    }
+}
+
+/// A state of a model at hand that cannot be read any more.
+fn unreadable(e: io::Error) -> Error {
+    Error::Model { path: "model".into(), message: format!("a step's state cannot be read: {e}") }
+}
+
+fn text_of(body: &Blob) -> Result<String, String> {
+    let bytes = body.to_vec().map_err(|e| format!("it cannot be read: {e}"))?;
+    String::from_utf8(bytes).map_err(|_| "its recipe is not text".to_owned())
 }
 
 /// SHA-256 of a recipe's text.
@@ -405,8 +446,8 @@ mod tests {
                 calibration: Calibration::new(budget, scans.collect()).unwrap(),
                 sections: Vec::new(),
             },
-            states: BTreeMap::from([("a".into(), vec![1, 2, 3])]),
-            onnx: BTreeMap::from([("ff".into(), vec![9; 100])]),
+            states: BTreeMap::from([("a".into(), vec![1, 2, 3].into())]),
+            onnx: BTreeMap::from([("ff".into(), [9; 100].into())]),
             recipe: "format = 1".into(),
             resolved: Some("format = 1\nseed = 0".into()),
         }
@@ -416,8 +457,22 @@ mod tests {
     fn a_model_comes_back_as_it_was_written() {
         let bytes = model().to_bytes().unwrap();
         let back = Model::from_bytes(&bytes).unwrap();
-        assert_eq!(back, model());
+        let Model { manifest, states, onnx, recipe, resolved, .. } = model();
+        assert_eq!((&back.manifest, &back.onnx), (&manifest, &onnx));
+        assert_eq!((&back.recipe, &back.resolved), (&recipe, &resolved));
+        assert_eq!(back.states["a"].to_vec().unwrap(), states["a"].to_vec().unwrap());
         assert_eq!(back.to_bytes().unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_model_whose_states_lie_in_its_file_is_written_over_it_unchanged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("part.assay");
+        model().write(&path).unwrap();
+        let (back, sha256) = Model::read(&path).unwrap();
+        back.write(&path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), model().to_bytes().unwrap());
+        assert_eq!(Model::read(&path).unwrap().1, sha256);
     }
 
     #[test]

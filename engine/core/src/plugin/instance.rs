@@ -39,7 +39,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn new(message: impl Into<String>) -> Self {
+    pub(super) fn new(message: impl Into<String>) -> Self {
         Self { cancelled: false, parameter: None, message: message.into() }
     }
 
@@ -60,15 +60,15 @@ impl std::fmt::Display for Failure {
     }
 }
 
-type Outcome<T> = Result<T, Failure>;
+pub(super) type Outcome<T> = Result<T, Failure>;
 
 /// One input of a step: its port and value.
 pub type Bound<'a> = (usize, &'a Value);
 
 /// A method at work in one step.
 pub struct Instance {
-    method: Method,
-    handle: *mut c_void,
+    pub(super) method: Method,
+    pub(super) handle: *mut c_void,
     outputs: Vec<Spec>,
     native: (usize, usize),
     /// Held during score where the method does not allow several calls at once.
@@ -82,7 +82,7 @@ unsafe impl Send for Instance {}
 unsafe impl Sync for Instance {}
 
 /// Runs an ABI function with an error struct and turns its status into a result.
-fn call(f: impl FnOnce(*mut abi::Error) -> abi::Status) -> Outcome<()> {
+pub(super) fn call(f: impl FnOnce(*mut abi::Error) -> abi::Status) -> Outcome<()> {
     let mut error = abi::Error {
         struct_size: abi::size_of::<abi::Error>(),
         code: abi::OK,
@@ -313,67 +313,6 @@ impl Instance {
             (native.0 as f64 / self.native.0.max(1) as f64, native.1 as f64 / self.native.1.max(1) as f64);
         let ports = self.info().outputs.iter().zip(&self.outputs).zip(sink.ports);
         ports.map(|((port, spec), parts)| parts.into_value(&port.name, spec, scale)).collect()
-    }
-
-    /// The state, as the method saves it.
-    ///
-    /// # Errors
-    /// What the method says.
-    pub fn save(&mut self) -> Outcome<Vec<u8>> {
-        unsafe extern "C" fn write(ctx: *mut c_void, data: *const c_void, len: usize) -> abi::Status {
-            if len == 0 {
-                return abi::OK;
-            }
-            if data.is_null() {
-                return abi::ERR_STATE;
-            }
-            // SAFETY: `ctx` is the vector below; the method passes `len` readable bytes.
-            let (out, data) =
-                unsafe { (&mut *ctx.cast::<Vec<u8>>(), std::slice::from_raw_parts(data.cast(), len)) };
-            if out.try_reserve(len).is_err() {
-                return abi::ERR_RESOURCE;
-            }
-            out.extend_from_slice(data);
-            abi::OK
-        }
-        let mut bytes = Vec::<u8>::new();
-        let writer = abi::Writer {
-            struct_size: abi::size_of::<abi::Writer>(),
-            reserved: 0,
-            ctx: (&raw mut bytes).cast(),
-            write: Some(write),
-        };
-        let save = self.method.raw.save.ok_or_else(|| Failure::new("has no state"))?;
-        // SAFETY: all pointers are valid for the call.
-        call(|e| unsafe { save(self.handle, &writer, e) })?;
-        Ok(bytes)
-    }
-
-    /// Loads a state.
-    ///
-    /// # Errors
-    /// What the method says of it.
-    pub fn load(&mut self, state: &[u8]) -> Outcome<()> {
-        unsafe extern "C" fn read(ctx: *mut c_void, data: *mut c_void, len: usize) -> i64 {
-            // SAFETY: `ctx` is the slice below; the method has room for `len` bytes.
-            unsafe {
-                let rest = &mut *ctx.cast::<&[u8]>();
-                let n = len.min(rest.len());
-                std::ptr::copy_nonoverlapping(rest.as_ptr(), data.cast(), n);
-                *rest = &rest[n..];
-                n as i64
-            }
-        }
-        let mut rest = state;
-        let reader = abi::Reader {
-            struct_size: abi::size_of::<abi::Reader>(),
-            reserved: 0,
-            ctx: (&raw mut rest).cast(),
-            read: Some(read),
-        };
-        let load = self.method.raw.load.ok_or_else(|| Failure::new("has no state"))?;
-        // SAFETY: [exclusive] by `&mut self`; all pointers are valid for the call.
-        call(|e| unsafe { load(self.handle, &reader, e) })
     }
 }
 

@@ -7,6 +7,7 @@ mod discovery;
 mod instance;
 mod library;
 mod services;
+mod state;
 
 pub use descriptor::{MethodInfo, ParamInfo, ParamKind, ParamValue, PortInfo};
 pub use discovery::{Registry, SearchPath};

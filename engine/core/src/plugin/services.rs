@@ -234,7 +234,7 @@ unsafe extern "C" fn open(
         unsafe { (this(ctx), lossy(label), std::slice::from_raw_parts(onnx.cast::<u8>(), len)) };
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let engine = this.services.inference.as_ref().ok_or("this host offers no inference")?;
-        engine.session_cached(&label, bytes, this.services.threads()).map_err(|e| e.to_string())
+        engine.session_cached(&label, &bytes.into(), this.services.threads()).map_err(|e| e.to_string())
     }));
     match opened.unwrap_or_else(|_| Err("the runtime failed".into())) {
         Ok(s) => {

@@ -99,7 +99,7 @@ pub(crate) fn quantised(network: &Network, n: usize, looks: &Looks<'_>) -> Resul
     let (held_out, shown) = order.split_at((n / 3).clamp(1, MOST_HELD_OUT).min(n));
     let shown = &shown[..shown.len().min(MOST_SHOWN)];
     let made = ranges::quantise(network, shown, looks)?;
-    let int8 = network.with_file(looks.engine, made.onnx)?;
+    let int8 = network.with_file(looks.engine, made.onnx.into())?;
     let (compared, ids) = proxy::compare([network, &int8], shown, held_out, looks)?;
     let quantisation = Quantisation::decide(network.sha256.clone(), (made.layers, made.of), compared, ids);
     if let Some(reason) = quantisation.refusal() {

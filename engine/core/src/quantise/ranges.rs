@@ -14,7 +14,7 @@ pub(super) fn quantise(network: &Network, scans: &[usize], looks: &Looks<'_>) ->
     let plan = Plan::of(&network.bytes).map_err(refuse)?;
     let observed = plan.observed().map_err(refuse)?;
     // One scan after the other on all threads: all tensors of a network are much larger than its features. The bits are the same.
-    let session = looks.engine.session_cached(looks.step, &observed, looks.services.threads())?;
+    let session = looks.engine.session_cached(looks.step, &observed.into(), looks.services.threads())?;
     let mut seen: HashMap<String, Observation> = HashMap::new();
     let watch = &looks.services.watch;
     let what = format!("ranges of {}", looks.step);

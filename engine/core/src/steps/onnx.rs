@@ -20,7 +20,7 @@ pub const ID: &str = "onnx";
 pub(super) fn image_port() -> PortInfo {
     PortInfo {
         name: "image".into(),
-        doc: "A colour or grey image, or features of three channels with a known range (such as normals)."
+        doc: "A colour or grey image, or features of three channels or one with a known range (such as normals or heights)."
             .into(),
         content: vec![Content::Rgb, Content::Gray, Content::Features],
         grid: true,
@@ -137,7 +137,7 @@ pub struct Network {
     /// Names of the outputs in use.
     pub taps: Vec<String>,
     /// The ONNX file's bytes, for the model.
-    pub bytes: Arc<Vec<u8>>,
+    pub bytes: Arc<[u8]>,
     /// Their SHA-256.
     pub sha256: String,
     /// What the recipe calls it; empty for the built-in one.
@@ -263,7 +263,7 @@ impl Network {
         Ok(Self {
             session,
             taps,
-            bytes: Arc::new(bytes),
+            bytes,
             sha256,
             file,
             size,
@@ -280,9 +280,9 @@ impl Network {
     ///
     /// # Errors
     /// What the runtime says.
-    pub(crate) fn with_file(&self, engine: &Engine, bytes: Vec<u8>) -> Result<Self> {
+    pub(crate) fn with_file(&self, engine: &Engine, bytes: Arc<[u8]>) -> Result<Self> {
         let session = engine.session_cached(self.session.model(), &bytes, 1)?;
-        Ok(Self { session, sha256: sha256_hex(&bytes), bytes: Arc::new(bytes), ..self.clone() })
+        Ok(Self { session, sha256: sha256_hex(&bytes), bytes, ..self.clone() })
     }
 
     /// The name of the network's image input.
@@ -346,9 +346,9 @@ impl Network {
         native: (usize, usize),
         known: Option<&Vec<[usize; 3]>>,
     ) -> Result<Vec<Spec>, Failure> {
-        if input.content == Content::Features && (input.channels != 3 || input.range.is_none()) {
+        if input.content == Content::Features && (![1, 3].contains(&input.channels) || input.range.is_none()) {
             return Err(Failure::about_input(&format!(
-                "`{}` has {} channels{}; a network takes images: three channels with a known range",
+                "`{}` has {} channels{}; a network takes images: three channels or one with a known range",
                 input.name,
                 input.channels,
                 if input.range.is_none() { " and no known range" } else { "" }

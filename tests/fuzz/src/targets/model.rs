@@ -123,8 +123,8 @@ fn model() -> Model {
             calibration,
             sections: Vec::new(),
         },
-        states: BTreeMap::from([("a".into(), vec![1, 2, 3])]),
-        onnx: BTreeMap::from([("ff".into(), vec![9; 10])]),
+        states: BTreeMap::from([("a".into(), vec![1, 2, 3].into())]),
+        onnx: BTreeMap::from([("ff".into(), [9; 10].into())]),
         recipe: recipe.into(),
         resolved: Some(recipe.into()),
     }

@@ -71,7 +71,7 @@ static STATION: LazyLock<Station> = LazyLock::new(|| {
     Station {
         registry: Registry::default(),
         schema: jsonschema::validator_for(&schema(&methods.iter().collect::<Vec<_>>())).unwrap(),
-        _session: engine.session_cached("network", &network, 1).unwrap(),
+        _session: engine.session_cached("network", &network.as_slice().into(), 1).unwrap(),
         engine,
         network,
     }
