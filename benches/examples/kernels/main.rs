@@ -23,6 +23,7 @@ use anyhow::{Context, Result, bail, ensure};
 use assay_kernels::bank::{Bank, Neighbour};
 use assay_kernels::coreset::{Coreset, greedy_k_centre};
 use assay_kernels::gaussian::{Gaussians, Moments, Storage};
+use assay_pointcloud::{Facing, Features, Surroundings};
 use assay_sdk::Parallel;
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
@@ -75,11 +76,16 @@ fn main() -> Result<()> {
         }
         ["fpfh", cloud, normals, count, neighbours, threads, repeats, out] => {
             let (cloud, pool) = (points::read(cloud)?, pool(threads)?);
-            let (count, neighbours) = (count.parse()?, neighbours.parse()?);
+            let from = Surroundings {
+                normals: count.parse()?,
+                histograms: neighbours.parse()?,
+                radius: f32::INFINITY,
+            };
             let given = if *normals == "-" { None } else { Some(points::read(normals)?) };
-            let found =
-                timed(repeats, || points::features(&cloud, given.as_deref(), count, neighbours, &pool))?;
-            found.save(out)
+            let given = given.as_deref();
+            ensure!(given.is_none_or(|g| g.len() == cloud.len()), "other numbers of points and normals");
+            let found = timed(repeats, || Ok(Features::of(&cloud, given, from, Facing::Camera, &pool)?))?;
+            points::save(&found, out)
         }
         _ => {
             bail!(

@@ -2,6 +2,7 @@
 
 use crate::neighbours::Neighbours;
 use assay_sdk::{Parallel, for_each_chunk};
+use pulp::{Arch, Simd, WithSimd};
 
 /// Bins of one angle.
 const BINS: usize = 11;
@@ -15,10 +16,10 @@ const CHUNK: usize = 256;
 /// The FPFH of a point: theta, alpha, phi, each bin 0 to 200.
 pub type Histogram = [f32; WIDTH];
 
-/// A histogram with room to fill whole vector registers.
-type Padded = [f32; 36];
+/// A histogram in pieces that fill vector registers.
+type Padded = [[f32; LANES]; WIDTH.div_ceil(LANES)];
 
-/// Neighbours whose bins are computed at a time.
+/// Neighbours whose bins are computed, and bins that are summed, at a time.
 const LANES: usize = 8;
 
 /// FPFH of every point: its own histogram of pair angles plus the mean of its neighbours' histograms, weighted by
@@ -30,7 +31,7 @@ const LANES: usize = 8;
 ///
 /// # Panics
 /// Where normals or neighbours are those of another number of points.
-pub fn fpfh(
+pub(crate) fn fpfh(
     points: &[[f32; 3]],
     normals: &[[f32; 3]],
     neighbours: &Neighbours,
@@ -38,10 +39,13 @@ pub fn fpfh(
 ) -> Vec<Histogram> {
     let simple = simple_histograms(points, normals, neighbours, par);
     let mut features = vec![[0.0; WIDTH]; points.len()];
+    let arch = Arch::new();
     for_each_chunk(par, &mut features, CHUNK, &|chunk, part| {
-        for (i, feature) in (chunk * CHUNK..).zip(part) {
-            let sums = weighted_sum(&simple, neighbours, i);
-            let blocks = sums.chunks_exact(BINS).zip(simple[i].chunks_exact(BINS));
+        let first = chunk * CHUNK;
+        let mut sums = vec![Padded::default(); part.len()];
+        arch.dispatch(Sums { simple: &simple, neighbours, first, out: &mut sums });
+        for ((own, sums), feature) in simple[first..].iter().zip(&sums).zip(part) {
+            let blocks = sums.as_flattened().chunks_exact(BINS).zip(own.as_flattened().chunks_exact(BINS));
             for (out, (sums, own)) in feature.chunks_exact_mut(BINS).zip(blocks) {
                 let total: f32 = sums.iter().sum();
                 let scale = if total > 0.0 { 100.0 / total } else { 0.0 };
@@ -54,20 +58,38 @@ pub fn fpfh(
     features
 }
 
-/// The sum of the histograms of a point's neighbours over their squared distances.
-#[inline(never)] // Apart from the blocks of 11 the compiler sees vectors of 4.
-fn weighted_sum(simple: &[Padded], neighbours: &Neighbours, i: usize) -> Padded {
-    let mut sums = [0.0; 36];
-    for (j, squared) in neighbours.of(i).skip(1) {
-        if squared > 0.0 {
-            // Bounded, so that sums stay finite however near two points are.
-            let weight = 1.0 / squared.max(1e-30);
-            for (sum, v) in sums.iter_mut().zip(&simple[j]) {
-                *sum += weight * v;
+/// The sums of the histograms of each point's neighbours over their squared distances, for the points from `first` on.
+///
+/// Apart from the blocks of 11 the compiler sees whole vectors.
+struct Sums<'a> {
+    simple: &'a [Padded],
+    neighbours: &'a Neighbours,
+    first: usize,
+    /// Zeros.
+    out: &'a mut [Padded],
+}
+
+impl WithSimd for Sums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (i, out) in (self.first..).zip(self.out) {
+            let mut sums = Padded::default();
+            for (j, squared) in self.neighbours.of(i).skip(1) {
+                if squared > 0.0 {
+                    // Bounded, so that sums stay finite however near two points are.
+                    let weight = 1.0 / squared.max(1e-30);
+                    for (sums, values) in sums.iter_mut().zip(&self.simple[j]) {
+                        for lane in 0..LANES {
+                            sums[lane] += weight * values[lane];
+                        }
+                    }
+                }
             }
+            *out = sums;
         }
     }
-    sums
 }
 
 /// The histograms of the angles between each point and its neighbours alone (SPFH); each block sums to 100.
@@ -80,26 +102,45 @@ pub(crate) fn simple_histograms(
     // One place in memory a neighbour.
     let oriented: Vec<[f32; 6]> =
         points.iter().zip(normals).map(|(&[x, y, z], &[nx, ny, nz])| [x, y, z, nx, ny, nz]).collect();
-    let mut histograms = vec![[0.0; 36]; points.len()];
-    for_each_chunk(par, &mut histograms, CHUNK, &|chunk, part| {
-        for (i, histogram) in (chunk * CHUNK..).zip(part) {
-            let mut others = neighbours.of(i).skip(1).map(|(j, _)| &oriented[j]);
+    let mut histograms = vec![Padded::default(); points.len()];
+    let arch = Arch::new();
+    for_each_chunk(par, &mut histograms, CHUNK, &|chunk, out| {
+        arch.dispatch(Pairs { oriented: &oriented, neighbours, first: chunk * CHUNK, out });
+    });
+    histograms
+}
+
+/// The first step for the points from `first` on.
+struct Pairs<'a> {
+    /// Position and normal.
+    oriented: &'a [[f32; 6]],
+    neighbours: &'a Neighbours,
+    first: usize,
+    out: &'a mut [Padded],
+}
+
+impl WithSimd for Pairs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (i, histogram) in (self.first..).zip(self.out) {
+            let mut others = self.neighbours.of(i).skip(1).map(|(j, _)| &self.oriented[j]);
             let pairs = others.len();
             let mut counts = [[0u32; 16]; 3];
             while others.len() > 0 {
-                count_pairs(&oriented[i], &mut others, &mut counts);
+                count_pairs(&self.oriented[i], &mut others, &mut counts);
             }
             if pairs > 0 {
                 let increment = 100.0 / pairs as f32;
-                for (block, counts) in histogram.chunks_exact_mut(BINS).zip(&counts) {
+                for (block, counts) in histogram.as_flattened_mut().chunks_exact_mut(BINS).zip(&counts) {
                     for (bin, &count) in block.iter_mut().zip(counts) {
                         *bin = count as f32 * increment;
                     }
                 }
             }
         }
-    });
-    histograms
+    }
 }
 
 /// Counts the bins of the pairs that a point forms with the next [`LANES`] of `others`, or fewer at their end.

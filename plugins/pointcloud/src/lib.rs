@@ -1,15 +1,17 @@
-//! Surface normals of organised scans (`normals`), point feature histograms of scans and clouds (`fpfh`), and what was not measured
-//! (`gaps`).
+//! Surface normals of organised scans (`normals`) and heights above a plane (`height`), point feature histograms of scans and clouds
+//! (`fpfh`), and what was not measured (`gaps`).
 //!
 //! None of them has a state. Searches are exact and every loop owns its output, so results do not
 //! depend on the number of threads.
 //!
-//! A host loads the library and knows its C ABI alone. What else is public are the steps of `fpfh` on a cloud, for programs that
-//! time and compare them one by one: [`Neighbours`], then [`normals_of_cloud`], then [`fpfh()`].
+//! A host loads the library and knows its C ABI alone. What else is public is what `fpfh` makes of points, [`Features`], for
+//! programs that time and compare it.
 
+mod features;
 mod fill;
 mod fpfh;
 mod gaps;
+mod height;
 mod methods;
 mod neighbours;
 mod normals;
@@ -22,10 +24,10 @@ mod fixtures;
 #[cfg(test)]
 mod timings;
 
-pub use fpfh::{Histogram, WIDTH, fpfh};
-pub use methods::{Fpfh, Gaps, NormalImage};
-pub use neighbours::{Neighbours, Search, SearchError};
-pub use normals::{Normals, of_cloud as normals_of_cloud};
+pub use features::{Features, Surroundings};
+pub use fpfh::{Histogram, WIDTH};
+pub use methods::{Fpfh, Gaps, HeightImage, NormalImage};
+pub use neighbours::SearchError;
 pub use plane::Facing;
 
-assay_sdk::export!(NormalImage, Fpfh, Gaps);
+assay_sdk::export!(NormalImage, HeightImage, Fpfh, Gaps);

@@ -6,7 +6,7 @@ use assay_sdk::{Parallel, for_each_chunk};
 use pulp::{Arch, Simd, WithSimd};
 
 /// A normal of each point or pixel; `None` where its surroundings do not span a plane.
-pub type Normals = Vec<Option<[f32; 3]>>;
+pub(crate) type Normals = Vec<Option<[f32; 3]>>;
 
 /// Rows or points a task.
 const ROWS: usize = 8;
@@ -61,7 +61,7 @@ impl Scan<'_> {
 ///
 /// # Panics
 /// Where they are those of another number of points.
-pub fn of_cloud(
+pub(crate) fn of_cloud(
     points: &[[f32; 3]],
     neighbours: &Neighbours,
     count: usize,

@@ -2,9 +2,8 @@
 
 use super::grid::GridPlan;
 use super::{POINTS, cloud};
-use crate::fpfh::{Histogram, WIDTH, fpfh};
-use crate::neighbours::{Neighbours, Search};
-use crate::normals::of_cloud;
+use crate::features::{Features, Surroundings};
+use crate::fpfh::{Histogram, WIDTH};
 use crate::plane::Facing;
 use assay_sdk::{
     Content, Error, Host, Info, InputPort, Layout, Method, OutputPort, OutputSpec, Outputs, Result, Sample,
@@ -115,9 +114,13 @@ impl Method for Fpfh {
 }
 
 impl FpfhParams {
-    /// Neighbours to search for.
-    pub(super) fn most(&self) -> usize {
-        self.neighbours.max(self.normals_nn) as usize
+    /// Which points make a normal and a histogram.
+    pub(super) fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            normals: self.normals_nn as usize,
+            histograms: self.neighbours as usize,
+            radius: if self.radius > 0.0 { self.radius as f32 } else { f32::INFINITY },
+        }
     }
 
     /// The features of points whose normals are turned to `facing`.
@@ -127,16 +130,9 @@ impl FpfhParams {
         facing: Facing,
         host: &Host,
     ) -> Result<Vec<Histogram>> {
-        let radius = if self.radius > 0.0 { self.radius as f32 } else { f32::INFINITY };
-        let mut table = Neighbours::search(points, Search { k: self.most(), radius }, host)
+        let found = Features::of(points, None, self.surroundings(), facing, host)
             .map_err(|e| Error::input(POINTS.name, e.to_string()))?;
-        let normals: Vec<[f32; 3]> = of_cloud(points, &table, self.normals_nn as usize, facing, host)
-            .into_iter()
-            .zip(points)
-            .map(|(normal, &point)| normal.unwrap_or_else(|| facing.at(point)))
-            .collect();
-        table.truncate(self.neighbours as usize);
-        Ok(fpfh(points, &normals, &table, host))
+        Ok(found.histograms)
     }
 
     /// What was set for clouds means nothing to a grid: refused, so that nobody relies on it.
@@ -173,6 +169,9 @@ fn refuse(set: &[(&str, bool)], meant_for: &str) -> Result<()> {
 mod tests {
     use super::*;
     use crate::fixtures::{wavy_cloud, wavy_scan};
+    use crate::fpfh::fpfh;
+    use crate::neighbours::{Neighbours, Search};
+    use crate::normals::of_cloud;
     use assay_sdk::ParamValue;
     use assay_sdk::testing::{Runner, TestValue};
 

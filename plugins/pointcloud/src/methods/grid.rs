@@ -30,7 +30,7 @@ impl GridPlan {
                 format!("{} x {} points are sampled to {} x {}", scan.0, scan.1, sampled.0, sampled.1);
             return Err(Error::input(POINTS.name, format!("{problem}; pooling takes at least 3 x 3")));
         }
-        Neighbours::check_size(sampled.0 * sampled.1, params.most())
+        Neighbours::check_size(sampled.0 * sampled.1, params.surroundings().most())
             .map_err(|e| Error::parameter("size", e.to_string()))?;
         // The first average leaves out half of the outermost pixels' surroundings: a border of one pixel.
         let pixel = spec.frame.resized(scan, sampled);

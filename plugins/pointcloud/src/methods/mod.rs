@@ -4,10 +4,13 @@ mod cloud;
 mod fpfh;
 mod gaps;
 mod grid;
+mod height;
 mod normals;
+mod sampled;
 
 pub use fpfh::Fpfh;
 pub use gaps::Gaps;
+pub use height::HeightImage;
 pub use normals::NormalImage;
 
 use assay_sdk::{Content, Error, GridView, InputPort, Layout, Result, Sample};

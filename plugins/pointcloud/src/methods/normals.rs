@@ -1,12 +1,12 @@
 //! The method `normals`: an image of surface normals.
 
-use super::{POINTS, has_point, points, resized, sampled_pixels};
+use super::sampled::Sampled;
+use super::{POINTS, points};
 use crate::fill::fill;
 use crate::normals::{Scan, of_scan};
 use assay_sdk::{
     Content, Host, Info, Layout, Method, OutputPort, OutputSpec, Outputs, Result, Sample, Spec, params,
 };
-use std::borrow::Cow;
 
 params! {
     /// Parameters of `normals`.
@@ -58,27 +58,15 @@ impl Method for NormalImage {
     }
 
     fn plan(&mut self, inputs: &[Spec]) -> Result<Vec<OutputSpec>> {
-        let spec = &inputs[0];
-        let (rows, cols) = self.sampled((spec.rows, spec.cols));
-        let frame = spec.frame.resized((spec.rows, spec.cols), (rows, cols));
-        let like = OutputSpec::grid_like(spec, 3);
-        Ok(vec![OutputSpec { rows, cols, frame, range: Some((-1.0, 1.0)), ..like }])
+        let output = super::sampled::output(&inputs[0], self.params.size, 3);
+        Ok(vec![OutputSpec { range: Some((-1.0, 1.0)), ..output }])
     }
 
     fn score(&self, sample: &Sample<'_>, out: &mut Outputs<'_>) -> Result<()> {
         let grid = points(sample)?;
-        let (rows, cols) = self.sampled((grid.rows, grid.cols));
-        let mut planes = [0, 1, 2].map(|c| Cow::Borrowed(grid.plane(c)));
-        let valid: Vec<bool> = if (rows, cols) == (grid.rows, grid.cols) {
-            (0..rows * cols).map(|i| has_point(&grid, i)).collect()
-        } else {
-            let from: Vec<usize> = sampled_pixels((grid.rows, grid.cols), (rows, cols)).collect();
-            for plane in &mut planes {
-                *plane = Cow::Owned(from.iter().map(|&i| plane[i]).collect());
-            }
-            from.iter().map(|&i| has_point(&grid, i)).collect()
-        };
-        let scan = Scan { planes: planes.each_ref().map(|plane| &**plane), valid: &valid, rows, cols };
+        let sampled = Sampled::of(&grid, self.params.size);
+        let (rows, cols) = (sampled.rows, sampled.cols);
+        let scan = Scan { planes: sampled.planes(), valid: &sampled.valid, rows, cols };
         let normals = of_scan(&scan, self.params.window as usize, &self.host);
         for (valid, normal) in out.grid_valid(0)?.iter_mut().zip(&normals) {
             *valid = u8::from(normal.is_some());
@@ -93,13 +81,6 @@ impl Method for NormalImage {
             plane.iter_mut().zip(&image).for_each(|(v, normal)| *v = normal[c]);
         }
         Ok(())
-    }
-}
-
-impl NormalImage {
-    /// The size that a scan of `size` is sampled to.
-    fn sampled(&self, size: (usize, usize)) -> (usize, usize) {
-        if self.params.size == 0 { size } else { resized(size, self.params.size as usize) }
     }
 }
 

@@ -4,7 +4,9 @@
 //! nearer than the window's margin lie inside it, which proves an answer; where the margin does not reach far
 //! enough the window grows. The few points far from all others lie in the border cells, which have no outer side.
 
-use super::{Key, Search, keep_nearest, squared_distance};
+use super::nearest::Nearest;
+use super::{Key, Search, squared_distance};
+use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;
 
 /// Cells on each side of the point's own that are looked at first.
@@ -89,6 +91,18 @@ impl Cells {
         self.sorted = Columns { x: column(0), y: column(1), z: column(2), index };
     }
 
+    /// Whether most points come after one nearby.
+    pub(super) fn in_order(&self, points: &[[f32; 3]]) -> bool {
+        let near = (FIRST_REACH as f64 * self.side).powi(2) as f32;
+        let steps = points.windows(2).filter(|pair| squared_distance(pair[0], pair[1]) < near).count();
+        2 * steps > points.len()
+    }
+
+    /// The points' indices, cell after cell.
+    pub(super) fn into_order(self) -> Vec<u32> {
+        self.sorted.index
+    }
+
     fn cell_of(&self, p: [f32; 3]) -> [usize; 3] {
         // The conversion takes what lies below the grid to 0.
         std::array::from_fn(|c| {
@@ -108,19 +122,39 @@ impl Cells {
         search: Search,
         row: &mut dyn FnMut(usize, &[Key]),
     ) {
+        Arch::new().dispatch(Finding { cells: self, points, range, search, row });
+    }
+}
+
+/// A search at work.
+struct Finding<'a, 'r> {
+    cells: &'a Cells,
+    points: &'a [[f32; 3]],
+    range: Range<usize>,
+    search: Search,
+    row: &'a mut (dyn FnMut(usize, &[Key]) + 'r),
+}
+
+impl WithSimd for Finding<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { cells, points, range, search, row } = self;
         let mut window = Window::default();
         let mut keys: Vec<Key> = Vec::new();
+        let mut nearest = Nearest::default();
         let radius = search.radius * search.radius;
         // The point before, and the distance of its k-th neighbour.
         let mut before = ([0.0; 3], f32::INFINITY);
         for i in range {
             let p = points[i];
-            let cell = self.cell_of(p);
+            let cell = cells.cell_of(p);
             // The k-th neighbour is no farther than that of another point plus the way between the two.
             let hint = (before.1 + squared_distance(p, before.0).sqrt()).powi(2) * (1.0 + ROUNDING);
             let mut reach = FIRST_REACH.max(if window.cell == cell { window.reach } else { 0 });
             loop {
-                window.open(self, cell, reach);
+                window.open(cells, cell, reach);
                 let proven = window.margin.min(radius);
                 window.nearer_than(hint.min(proven), p, &mut keys);
                 if keys.len() < search.k && hint < proven {
@@ -131,7 +165,7 @@ impl Cells {
                 }
                 reach += 1 + reach / 4;
             }
-            keep_nearest(&mut keys, search.k);
+            nearest.keep(&mut keys, search.k);
             let full = keys.len() == search.k;
             before = (p, keys.last().filter(|_| full).map_or(f32::INFINITY, |key| key.squared().sqrt()));
             row(i, &keys);
@@ -183,6 +217,7 @@ impl Window {
     }
 
     /// Replaces `keys` by those of the window's points with a squared distance to `p` below `limit`.
+    #[inline(always)]
     fn nearer_than(&mut self, limit: f32, p: [f32; 3], keys: &mut Vec<Key>) {
         let Columns { x, y, z, index } = &self.points;
         self.squared.clear();

@@ -5,6 +5,7 @@
 //! ordered by (distance, index), so the choice between them changes the time and nothing else.
 
 mod cells;
+mod nearest;
 mod tree;
 
 use assay_sdk::{Parallel, for_each_chunk};
@@ -44,16 +45,17 @@ pub enum SearchError {
 ///
 /// A point is its own neighbour at distance 0 and counts towards `k`, as in Open3D.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Search {
+pub(crate) struct Search {
     /// Most neighbours of a point.
-    pub k: usize,
+    pub(crate) k: usize,
     /// Strict upper bound of the distance in the unit of the points; infinite = none.
-    pub radius: f32,
+    pub(crate) radius: f32,
 }
 
 impl Search {
     /// The `k` nearest, however far.
-    pub fn nearest(k: usize) -> Self {
+    #[cfg(test)]
+    pub(crate) fn nearest(k: usize) -> Self {
         Self { k, radius: f32::INFINITY }
     }
 }
@@ -84,10 +86,26 @@ fn squared_distance(a: [f32; 3], b: [f32; 3]) -> f32 {
     dx * dx + dy * dy + dz * dz
 }
 
+/// The first point that cannot be searched for.
+fn not_searchable(points: &[[f32; 3]]) -> Option<usize> {
+    points.iter().position(|p| !p.iter().all(|v| v.abs() <= 1e15))
+}
+
+/// The points' indices, those of one region of space after each other; `None` where they come like that already, as those of a
+/// scan do, where they are spread so unevenly that it gains nothing, or where one is not finite.
+pub(crate) fn spatial_order(points: &[[f32; 3]], k: usize) -> Option<Vec<u32>> {
+    let k = k.min(points.len());
+    if k == 0 || not_searchable(points).is_some() {
+        return None;
+    }
+    let cells = Cells::build(points, k)?;
+    (!cells.in_order(points)).then(|| cells.into_order())
+}
+
 /// The neighbours of every point, each list ordered by (distance, index) and beginning with the nearest,
 /// which is the point itself or a duplicate of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Neighbours {
+pub(crate) struct Neighbours {
     k: usize,
     counts: Vec<u32>,
     keys: Vec<Key>,
@@ -98,8 +116,12 @@ impl Neighbours {
     ///
     /// # Errors
     /// Where a coordinate is not finite or the table would be too large.
-    pub fn search(points: &[[f32; 3]], search: Search, par: &dyn Parallel) -> Result<Self, SearchError> {
-        if let Some(i) = points.iter().position(|p| !p.iter().all(|v| v.abs() <= 1e15)) {
+    pub(crate) fn search(
+        points: &[[f32; 3]],
+        search: Search,
+        par: &dyn Parallel,
+    ) -> Result<Self, SearchError> {
+        if let Some(i) = not_searchable(points) {
             return Err(SearchError::NotFinite(i));
         }
         let search = Search { k: search.k.min(points.len()), ..search };
@@ -125,7 +147,7 @@ impl Neighbours {
     ///
     /// # Errors
     /// Where its table would take more than 2 GiB.
-    pub fn check_size(points: usize, k: usize) -> Result<(), SearchError> {
+    pub(crate) fn check_size(points: usize, k: usize) -> Result<(), SearchError> {
         let allowed = points.checked_mul(k.min(points)).is_some_and(|entries| entries <= MAX_ENTRIES);
         if allowed { Ok(()) } else { Err(SearchError::TooMany { points, k }) }
     }
@@ -153,7 +175,7 @@ impl Neighbours {
     }
 
     /// Forgets all but the `k` nearest of each point.
-    pub fn truncate(&mut self, k: usize) {
+    pub(crate) fn truncate(&mut self, k: usize) {
         self.counts.iter_mut().for_each(|count| *count = (*count).min(k as u32));
     }
 
@@ -161,7 +183,7 @@ impl Neighbours {
     ///
     /// # Panics
     /// Where there is no such point.
-    pub fn of(&self, i: usize) -> impl ExactSizeIterator<Item = (usize, f32)> {
+    pub(crate) fn of(&self, i: usize) -> impl ExactSizeIterator<Item = (usize, f32)> {
         self.keys[i * self.k..][..self.counts[i] as usize]
             .iter()
             .map(|key| (key.index() as usize, key.squared()))
@@ -170,15 +192,6 @@ impl Neighbours {
 
 /// Finds the neighbours of a range of points and hands each point's keys, sorted, to the function.
 type Find<'a> = dyn Fn(std::ops::Range<usize>, &mut dyn FnMut(usize, &[Key])) + Sync + 'a;
-
-/// Leaves the `k` least keys, sorted.
-fn keep_nearest(keys: &mut Vec<Key>, k: usize) {
-    if keys.len() > k {
-        keys.select_nth_unstable(k - 1);
-        keys.truncate(k);
-    }
-    keys.sort_unstable();
-}
 
 #[cfg(test)]
 mod tests {

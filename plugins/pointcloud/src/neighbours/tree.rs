@@ -1,6 +1,7 @@
 //! Neighbours by a k-d tree: for clouds of any shape.
 
-use super::{Key, Search, SearchError, keep_nearest, squared_distance};
+use super::nearest::Nearest;
+use super::{Key, Search, SearchError, squared_distance};
 use kiddo::{ImmutableKdTree, SquaredEuclidean};
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -30,6 +31,7 @@ impl Tree {
     ) {
         let Some(k) = NonZeroUsize::new(search.k) else { return };
         let mut keys: Vec<Key> = Vec::with_capacity(2 * search.k);
+        let mut order = Nearest::default();
         for i in range {
             let p = points[i];
             let nearest = self.0.query(&p).nearest_n::<SquaredEuclidean<f32>>(k).execute();
@@ -44,7 +46,7 @@ impl Tree {
                     keys.push(Key::new(squared, found.item));
                 }
             }
-            keep_nearest(&mut keys, search.k);
+            order.keep(&mut keys, search.k);
             row(i, &keys);
         }
     }
