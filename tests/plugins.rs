@@ -225,6 +225,36 @@ fn image(level: f32) -> Value {
     }
 }
 
+/// What a method makes of one value of 12 x 16 pixels.
+fn made(registry: &Registry, method: &str, input: &Value) -> Value {
+    let spec = Spec {
+        content: input.content,
+        channels: 3,
+        size: Some((12, 16)),
+        frame: Frame::NATIVE,
+        range: None,
+        name: "x".into(),
+    };
+    let method = registry.get(method).unwrap();
+    let params: Vec<ParamValue> = method.info.params.iter().map(|p| p.default.clone()).collect();
+    let services = Services::new(1).unwrap();
+    let instance = Instance::new(method, "step", 0, &services, &params, &[(0, spec)], (12, 16)).unwrap();
+    instance.score("scan", &[(0, input)], (12, 16)).unwrap().remove(0)
+}
+
+#[test]
+fn features_go_on_where_nothing_was_measured_and_stay_invalid_there() {
+    let folder = plugin_folder();
+    let registry = only(folder.path());
+    let values = Array3::from_shape_fn((3, 12, 16), |(c, i, j)| [j as f32 * 1e-3, i as f32 * 1e-3, 0.4][c]);
+    let valid = ndarray::Array2::from_shape_fn((12, 16), |at| at != (5, 7));
+    let grid = Grid { values, valid: Some(valid), frame: Frame::NATIVE };
+    let scan = Value { content: Content::Xyz, data: Data::Grid(grid), image_score: f64::NAN };
+    let Data::Grid(normals) = made(&registry, "normals", &scan).data else { panic!("normals are a grid") };
+    assert!(!normals.is_valid(5, 7) && normals.is_valid(5, 6));
+    assert!((normals.values[(2, 5, 7)] + 1.0).abs() < 1e-4, "{}", normals.values);
+}
+
 #[test]
 fn a_method_that_trains_by_passes_reports_progress_is_cancelled_resumed_and_scores_through_its_own_onnx() {
     let folder = tempfile::tempdir().unwrap();

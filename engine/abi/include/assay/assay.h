@@ -121,8 +121,9 @@ typedef struct assay_value {
   uint32_t content;
   uint32_t layout;
   const assay_tensor *values;
-  const assay_tensor *valid;     /* u8, 1 = valid; NULL = all valid. Invalid cells are finite: 0, or what was seen up to two
-                                  * cells beyond the part; they are neither learned nor scored */
+  const assay_tensor *valid;     /* u8, 1 = valid; NULL = all valid. Invalid cells are finite: 0, what was seen up to two
+                                  * cells beyond the part, or features that the step before wrote there all the
+                                  * same; they are neither learned nor scored */
   const assay_tensor *positions; /* clouds: [N,3] f32 metres; else NULL */
   assay_frame frame;
   double image_score;            /* of scores; NaN otherwise */

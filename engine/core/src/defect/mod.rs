@@ -87,7 +87,7 @@ pub struct Defect {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part_position_mm: Option<[f64; 3]>,
     /// How far the points in its core, where the map is above the middle between threshold and peak, lie above that surface (towards the
-    /// camera; below it: negative), mm; the farthest of 95 % of them. Absent where nothing was measured there.
+    /// camera; below it: negative), mm; the farthest of 95 % of them. Absent where less than two thirds were measured there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub height_mm: Option<f64>,
     /// Share of the region in which the 3D sensor measured nothing, 0 to 1.

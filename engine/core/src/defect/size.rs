@@ -12,6 +12,9 @@ use ndarray::Array2;
 /// Share of the points that may lie farther from the surface than the height that is reported: noise.
 const HEIGHT_TAIL: f64 = 0.05;
 
+/// Share of the core that must have been measured for its height to be known: what is left of a hole's are its rims.
+const LEAST_SEEN: f64 = 2.0 / 3.0;
+
 /// The points of a scan beside its defects.
 pub(super) struct Measured<'a> {
     points: &'a Grid,
@@ -71,11 +74,11 @@ impl<'a> Measured<'a> {
             .flat_map(|i| across.clone().map(move |j| (i, j)))
             .filter(|&cell| self.labels[self.pixel(cell)] == own)
             .collect();
-        let core: Vec<(usize, usize)> = inside
+        let (core, blind): (Vec<(usize, usize)>, Vec<_>) = inside
             .iter()
-            .copied()
-            .filter(|&(i, j)| self.points.is_valid(i, j) && self.value((i, j)) >= middle)
-            .collect();
+            .filter(|&&cell| self.value(cell) >= middle)
+            .partition(|&&(i, j)| self.points.is_valid(i, j));
+        let seen = core.len() as f64 >= LEAST_SEEN * (core.len() + blind.len()) as f64;
         // Wide enough to see how the surface goes on, whatever the region's size.
         let reach = 4 + down.len().max(across.len()) / 2;
         let window = (
@@ -122,7 +125,7 @@ impl<'a> Measured<'a> {
             position: millimetres(position.into()),
             part_position: self.part.as_ref().map(|part| millimetres(part.own(position))),
             unmeasured: rounded(1.0 - measured as f64 / inside.len().max(1) as f64),
-            height: farthest(&mut heights, one_side).map(|h| rounded(1e3 * h)),
+            height: farthest(&mut heights, one_side).filter(|_| seen).map(|h| rounded(1e3 * h)),
         })
     }
 }

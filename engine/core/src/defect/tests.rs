@@ -21,6 +21,22 @@ fn plate() -> Grid {
     Grid { values, valid: Some(valid), frame: Frame::NATIVE }
 }
 
+#[test]
+fn the_height_is_told_where_two_thirds_of_the_core_were_measured_and_not_below() {
+    // Rows of the hole of which the sensor saw the ground, 3 mm down.
+    for (seen, told) in [(6, false), (7, true)] {
+        let mut points = plate();
+        for (i, j) in (20..20 + seen).flat_map(|i| (50..60).map(move |j| (i, j))) {
+            let p = [(j as f64 - 40.0) * 5e-4, (i as f64 - 30.0) * 5e-4, FLAT + 3e-3];
+            p.iter().enumerate().for_each(|(c, &v)| points.values[(c, i, j)] = v as f32);
+            points.valid.as_mut().unwrap()[(i, j)] = true;
+        }
+        let (defects, _) = found(&scan(Some(points)), &[]);
+        let hole = &defects[0];
+        assert_eq!(hole.height_mm.map(|h| (h + 3.0).abs() < 0.1), told.then_some(true), "{hole:?}");
+    }
+}
+
 fn scan(points: Option<Grid>) -> Prepared {
     let value = |grid| Value { content: Content::Xyz, data: Data::Grid(grid), image_score: f64::NAN };
     Prepared::whole("a".into(), (60, 80), vec![points.map(|grid| Arc::new(value(grid)))])

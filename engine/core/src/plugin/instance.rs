@@ -415,9 +415,11 @@ impl Parts {
         };
         let mut values = values;
         if self.valid.is_some() {
-            // What is not valid is 0, whatever the method left there.
+            // Where a score is not valid it is 0, whatever the method left there. Features may go on there, so that a network
+            // that looks at them sees no specks.
+            let kept = |v: f32| spec.content == Content::Features && v.is_finite();
             for i in 0..values.len() {
-                if !is_valid(cell_of(i)) {
+                if !is_valid(cell_of(i)) && !kept(values[i]) {
                     values[i] = 0.0;
                 }
             }

@@ -346,7 +346,8 @@ impl Network {
         native: (usize, usize),
         known: Option<&Vec<[usize; 3]>>,
     ) -> Result<Vec<Spec>, Failure> {
-        if input.content == Content::Features && (![1, 3].contains(&input.channels) || input.range.is_none()) {
+        if input.content == Content::Features && (![1, 3].contains(&input.channels) || input.range.is_none())
+        {
             return Err(Failure::about_input(&format!(
                 "`{}` has {} channels{}; a network takes images: three channels or one with a known range",
                 input.name,
