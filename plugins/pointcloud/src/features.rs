@@ -29,7 +29,7 @@ impl Surroundings {
 pub struct Features {
     /// Unit normals.
     pub normals: Vec<[f32; 3]>,
-    /// Their [`fpfh`].
+    /// Their point feature histograms, theta, alpha and phi of 11 bins each, each bin 0 to 200.
     pub histograms: Vec<Histogram>,
 }
 
