@@ -85,11 +85,11 @@ mod tests {
     use assay_sdk::ParamValue;
     use assay_sdk::testing::{Runner, TestValue};
 
-    /// A plane of 12 x 16 pixels, on it a block of 3 x 3 pixels that is 4 mm high with one point missing, and 50 mm high in its middle.
+    /// A plane of 12 x 16 pixels, on it a block of 3 x 3 pixels that is 4 mm high with one point missing, and 25 mm high in its middle.
     fn block() -> TestValue {
         let (rows, cols) = (12, 16);
         let lift = |i: usize| match (i / cols, i % cols) {
-            (5, 5) => 0.05,
+            (5, 5) => 0.025,
             (4..7, 4..7) => 0.004,
             _ => 0.0,
         };
