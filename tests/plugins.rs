@@ -70,6 +70,7 @@ fn all_bundled_methods_are_found_in_their_libraries() {
             "height",
             "max",
             "normals",
+            "one-class-svm",
             "padim",
             "patchcore",
             "sum",

@@ -5,7 +5,7 @@ use assay_sdk::{
     Sample, Spec,
 };
 
-const INPUTS: &[InputPort] = &[InputPort {
+pub(crate) const INPUTS: &[InputPort] = &[InputPort {
     name: "scores",
     doc: "Score grids of one size; several.",
     content: &[Content::Scores],
@@ -14,7 +14,7 @@ const INPUTS: &[InputPort] = &[InputPort {
     max_count: 0,
 }];
 
-const OUTPUTS: &[OutputPort] = &[OutputPort {
+pub(crate) const OUTPUTS: &[OutputPort] = &[OutputPort {
     name: "scores",
     doc: "The fused score grid; a cell is valid where any input is.",
     content: Content::Scores,
@@ -39,7 +39,7 @@ const fn info(id: &'static str, name: &'static str, summary: &'static str) -> In
 }
 
 /// One output like the first input; all inputs must have its size.
-fn plan(inputs: &[Spec]) -> Result<Vec<OutputSpec>> {
+pub(crate) fn one_size(inputs: &[Spec]) -> Result<OutputSpec> {
     let first = &inputs[0];
     for other in &inputs[1..] {
         if (other.rows, other.cols) != (first.rows, first.cols) {
@@ -52,7 +52,7 @@ fn plan(inputs: &[Spec]) -> Result<Vec<OutputSpec>> {
             ));
         }
     }
-    Ok(vec![OutputSpec::grid_like(first, 1)])
+    Ok(OutputSpec::grid_like(first, 1))
 }
 
 /// Combines the valid scores of each cell with `combine(accumulated, input index, score)`, starting at `start`. A cell that
@@ -93,7 +93,7 @@ impl Method for Sum {
     }
 
     fn plan(&mut self, inputs: &[Spec]) -> Result<Vec<OutputSpec>> {
-        plan(inputs)
+        Ok(vec![one_size(inputs)?])
     }
 
     fn score(&self, sample: &Sample<'_>, out: &mut Outputs<'_>) -> Result<()> {
@@ -113,7 +113,7 @@ impl Method for Max {
     }
 
     fn plan(&mut self, inputs: &[Spec]) -> Result<Vec<OutputSpec>> {
-        plan(inputs)
+        Ok(vec![one_size(inputs)?])
     }
 
     fn score(&self, sample: &Sample<'_>, out: &mut Outputs<'_>) -> Result<()> {
@@ -147,7 +147,7 @@ impl Method for Weighted {
                 format!("{} weights were given for {} inputs", self.0.weights.len(), inputs.len()),
             ));
         }
-        plan(inputs)
+        Ok(vec![one_size(inputs)?])
     }
 
     fn score(&self, sample: &Sample<'_>, out: &mut Outputs<'_>) -> Result<()> {
