@@ -141,7 +141,7 @@ fn a_method_twice_in_one_folder_is_an_error_and_an_earlier_folder_wins() {
     let path = SearchPath::only(&[first.path().to_path_buf(), second.path().to_path_buf()]);
     let registry = Registry::discover(&path).unwrap();
     assert!(registry.get("sum").unwrap().library.path.starts_with(first.path()));
-    assert_eq!(registry.hidden.len(), 4);
+    assert_eq!(registry.hidden.len(), 5);
     std::fs::copy(&fusion, first.path().join(library_name("again"))).unwrap();
     let error = Registry::discover(&path).unwrap_err().to_string();
     assert!(

@@ -15,8 +15,8 @@ use std::path::Path;
 use std::process::Output;
 use support::{Category, assay, json_lines, root, stderr, stdout, succeed};
 
-/// The points of a synthetic category's scans that stand out from the table, as PLY: every second one along both sides.
-fn clouds(to: &Path) {
+/// The points of a synthetic category's scans, as PLY: every second one along both sides; with the table or without.
+fn clouds(to: &Path, with_table: bool) {
     let category = Category::small();
     let limits = Limits::default();
     for split in ["train/good", "validation/good", "test/good", "test/dent", "test/hole"] {
@@ -36,7 +36,8 @@ fn clouds(to: &Path) {
             });
             let points: Vec<Vertex> = points.collect();
             let table = points.iter().map(|p| p.position[2]).fold(f32::MIN, f32::max);
-            let part: Vec<Vertex> = points.into_iter().filter(|p| p.position[2] < table - 3e-3).collect();
+            let part: Vec<Vertex> =
+                points.into_iter().filter(|p| with_table || p.position[2] < table - 3e-3).collect();
             assert!(part.len() > 500, "{} points", part.len());
             write_ply(&to.join(split).join(file.file_stem().unwrap()).with_extension("ply"), &part).unwrap();
         }
@@ -61,7 +62,7 @@ fn written(path: &Path) -> (Vec<[f32; 3]>, usize) {
 fn a_cloud_alone_is_inspected_by_the_shipped_recipe_and_its_points_get_scores() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("part");
-    clouds(&data);
+    clouds(&data, false);
     let shipped = std::fs::read_to_string(root().join("configs/points.toml")).unwrap();
     let recipe = folder.path().join("points.toml");
     let text = shipped.replace("voxel = 0.0005", "voxel = 0.001").replace("_rate = 0.05", "_rate = 0.2");
@@ -118,7 +119,7 @@ fn a_cloud_alone_is_inspected_by_the_shipped_recipe_and_its_points_get_scores() 
 fn what_takes_pixels_says_so_and_figures_of_images_are_there() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("part");
-    clouds(&data);
+    clouds(&data, false);
     let recipe = folder.path().join("points.toml");
     let text = "[sensors]\ncloud = \"{id}.ply\"\n[steps]\nshape = { method = \"fpfh\", from = \"cloud\", voxel = 0.0015 }\n\
                 surface = { method = \"patchcore\", from = \"shape\" }\n[decide]\nfalse_reject_rate = 0.2\n";
@@ -149,4 +150,38 @@ fn what_takes_pixels_says_so_and_figures_of_images_are_there() {
     let output =
         assay().arg("fit").arg(&recipe).arg("--data").arg(&data).arg("-o").arg(&model).output().unwrap();
     assert!(stderr(&output).contains("areas of pixels"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_table_under_a_part_goes_where_the_recipe_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("part");
+    clouds(&data, true);
+    let shipped = std::fs::read_to_string(root().join("configs/points.toml")).unwrap();
+    let recipe = folder.path().join("points.toml");
+    let text = shipped.replace("voxel = 0.0005", "voxel = 0.001").replace("_rate = 0.05", "_rate = 0.2");
+    std::fs::write(&recipe, format!("{text}\n[prepare]\nbackground = \"input\"\n")).unwrap();
+    let model = folder.path().join("part.assay");
+    succeed(assay().arg("fit").arg(&recipe).arg("--data").arg(&data).arg("-o").arg(&model));
+    let output = assay()
+        .arg("score")
+        .arg(&model)
+        .arg(data.join("test"))
+        .args(["--dump", "shape", "--dump-to"])
+        .arg(folder.path().join("dump"))
+        .output()
+        .unwrap();
+    assert_eq!(json_lines(&output).len(), 7, "{}", stderr(&output));
+    let bytes = std::fs::read(folder.path().join("dump/test/good/000.safetensors"))
+        .or_else(|_| std::fs::read(folder.path().join("dump/good/000.safetensors")))
+        .unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let positions = file.tensor("features.positions").unwrap();
+    let z: Vec<f32> =
+        positions.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).skip(2).step_by(3).collect();
+    let limits = Limits::default();
+    let own = data.join("test/good/000.ply");
+    let own = decode::points(&Encoded::read(&own, &limits).unwrap(), &Stored::default(), &limits).unwrap();
+    let table = own.positions.column(2).iter().copied().fold(f32::MIN, f32::max);
+    assert!(z.len() > 100 && z.iter().all(|&z| z < table - 3e-3), "{} points, table {table}", z.len());
 }

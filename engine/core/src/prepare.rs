@@ -60,8 +60,7 @@ pub fn load_without(recipe: &Recipe, files: &ScanFiles, without: &[String]) -> R
     {
         let found = recipe.prepare.plane.remove(points)?;
         if !found.mask.iter().any(|&m| m) {
-            let message = "nothing stands out from the background: is the part in view? ([prepare] tells how it is found)";
-            return Err(Error::Scan { scan: scan.id, message: message.into() });
+            return Err(nothing_stands_out(&scan.id));
         }
         plane = found.plane;
         let margin = (recipe.prepare.margin * scan.native.0.min(scan.native.1) as f64).round() as usize;
@@ -99,7 +98,15 @@ pub fn load_without(recipe: &Recipe, files: &ScanFiles, without: &[String]) -> R
                 }
                 None => grid,
             }),
-            Modality::Points(cloud) => {
+            Modality::Points(mut cloud) => {
+                if recipe.clears_clouds() && cloud.valid.as_ref().is_none_or(|valid| valid.contains(&true)) {
+                    let (standing, under) = recipe.prepare.plane.remove_from_cloud(&cloud)?;
+                    if !standing.contains(&true) {
+                        return Err(nothing_stands_out(&scan.id));
+                    }
+                    plane = plane.or(under);
+                    cloud.valid = Some(standing);
+                }
                 let mut cloud = Cloud {
                     values: Array2::zeros((cloud.positions.nrows(), 0)),
                     positions: cloud.positions,
@@ -115,6 +122,12 @@ pub fn load_without(recipe: &Recipe, files: &ScanFiles, without: &[String]) -> R
     });
     let sensors = sensors.collect::<Result<_>>()?;
     Ok(Prepared { id: scan.id, native: scan.native, sensors, scored, shown, inspected, aligned, plane })
+}
+
+fn nothing_stands_out(scan: &str) -> Error {
+    let message =
+        "nothing stands out from the background: is the part in view? ([prepare] tells how it is found)";
+    Error::Scan { scan: scan.into(), message: message.into() }
 }
 
 /// The pixels of a scan that the recipe has inspected; `None` = all.
@@ -329,6 +342,12 @@ impl Recipe {
     /// What happens to the background: as written, else `features` where a height sensor can tell it apart.
     pub fn background(&self) -> Background {
         if self.height_sensor().is_none() { Background::Off } else { self.prepare.background }
+    }
+
+    /// Whether the surface under a part goes from clouds: only where the recipe says so and no pixels tell it apart, for of a
+    /// cloud that holds the part alone it would be the part's own flat side.
+    fn clears_clouds(&self) -> bool {
+        self.height_sensor().is_none() && self.prepare.background == Background::Input
     }
 }
 

@@ -256,7 +256,7 @@ pub(super) static PREPARE_BACKGROUND: Key<Word<Background>> = Key {
     ]),
     absent: Is(Background::Features),
     unit: "",
-    doc: "What happens to pixels that are not the part. `off`: they are inspected too; `input`: they are blanked before any step; `features`: steps see them, but they are neither learned nor scored; `map`: they are left out of the map only.",
+    doc: "What happens to pixels that are not the part. `off`: they are inspected too; `input`: they are blanked before any step; `features`: steps see them, but they are neither learned nor scored; `map`: they are left out of the map only. Where there are clouds and no organised points, `input` takes what the part lies on out of the clouds, and the others do nothing.",
     example: "background = \"input\"",
 };
 

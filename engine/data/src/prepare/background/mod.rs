@@ -1,5 +1,5 @@
 //! The part without the surface it lies on, from organised points (the preprocessing of BTF, Back to the
-//! Feature, 2022).
+//! Feature, 2022) and from clouds.
 
 mod linkage;
 mod plane;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use self::linkage::Linkage;
 pub use self::plane::Plane;
-use crate::{DataError, Grid, Mask};
+use crate::{Cloud, DataError, Grid, Mask};
 
 /// How the background is found. The defaults are BTF's, except that detached pieces near the part stay with it.
 ///
@@ -127,6 +127,33 @@ impl Background {
         Ok(Foreground { mask, plane })
     }
 
+    /// Finds the part in points without an order: one flag a point, and the surface it lies on.
+    ///
+    /// As [`Background::remove`], but a cloud has no border, so the plane is that which most of all points lie on: for scans that
+    /// see at least as much of the surface as of any flat side of the part.
+    ///
+    /// # Errors
+    /// [`DataError::BadArgument`] for settings out of range, and where points span a million link distances.
+    pub fn remove_from_cloud(&self, cloud: &Cloud) -> Result<(Vec<bool>, Option<Plane>), DataError> {
+        self.check_settings()?;
+        let valid = |i: usize| cloud.valid.as_ref().is_none_or(|valid| valid[i]);
+        let point = |i: usize| [0, 1, 2].map(|c| f64::from(cloud.positions[(i, c)]));
+        let measured: Vec<usize> = (0..cloud.len()).filter(|&i| valid(i)).collect();
+        let plane = plane::ransac(&mut measured.iter().map(|&i| point(i)).collect::<Vec<_>>(), self);
+        let off = |i: &usize| {
+            plane.as_ref().is_none_or(|plane| plane.distance(point(*i)).abs() >= self.removal_distance)
+        };
+        let standing: Vec<usize> = measured.into_iter().filter(off).collect();
+        let places: Vec<[f64; 3]> = standing.iter().map(|&i| point(i)).collect();
+        let mut part = vec![false; cloud.len()];
+        for k in
+            Linkage::of(&places, self.link_distance)?.largest_with_pieces(self.piece_points, self.piece_reach)
+        {
+            part[standing[k]] = true;
+        }
+        Ok((part, plane))
+    }
+
     fn plane_of(&self, points: &Grid) -> Option<Plane> {
         let (rows, columns) = points.size();
         let border = self.border;
@@ -140,10 +167,15 @@ impl Background {
     }
 
     fn check(&self, points: &Grid) -> Result<(), DataError> {
-        let bad = |cause: String| Err(DataError::bad_argument("background", cause));
         if points.channels() != 3 {
-            return bad(format!("a grid of {} channels; it needs x, y, z", points.channels()));
+            let cause = format!("a grid of {} channels; it needs x, y, z", points.channels());
+            return Err(DataError::bad_argument("background", cause));
         }
+        self.check_settings()
+    }
+
+    fn check_settings(&self) -> Result<(), DataError> {
+        let bad = |cause: String| Err(DataError::bad_argument("background", cause));
         let positive = |d: f64| d.is_finite() && d > 0.0;
         let distances = [self.plane_distance, self.removal_distance, self.link_distance];
         if !distances.into_iter().all(positive) || (self.piece_reach != 0.0 && !positive(self.piece_reach)) {

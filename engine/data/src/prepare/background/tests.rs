@@ -143,3 +143,44 @@ fn real_parts_are_kept_whole_with_their_defects() {
         }
     }
 }
+
+/// The valid points of a scene in an order that says nothing.
+fn cloud_of(points: &Grid) -> (Cloud, Vec<(usize, usize)>) {
+    let (rows, columns) = points.size();
+    let mut cells: Vec<(usize, usize)> = (0..rows * columns)
+        .map(|k| k * 7919 % (rows * columns))
+        .map(|k| (k / columns, k % columns))
+        .filter(|&(i, j)| points.is_valid(i, j))
+        .collect();
+    cells.dedup();
+    let positions =
+        ndarray::Array2::from_shape_fn((cells.len(), 3), |(n, c)| points.values[(c, cells[n].0, cells[n].1)]);
+    (Cloud { positions, valid: None }, cells)
+}
+
+#[test]
+fn of_a_cloud_the_part_is_what_it_is_of_the_same_scan_with_pixels_and_noise_never_wins() {
+    let on = |i, j| block(i, j, 40..60, 70..120);
+    // Specks 50 mm above the table: more of them than the part has points, each alone.
+    let height = |i: usize, j: usize| match (on(i, j), i % 8 == 1 && j % 8 == 1) {
+        (true, _) => Some(0.03),
+        (false, true) => Some(0.05 + 0.001 * ((i + j) % 5) as f64),
+        _ => Some(0.0),
+    };
+    let (cloud, cells) = cloud_of(&scene((90, 200), height));
+    let settings = Background { piece_reach: 0.0, ..Background::default() };
+    let (part, plane) = settings.remove_from_cloud(&cloud).unwrap();
+    let expected: Vec<bool> = cells.iter().map(|&(i, j)| on(i, j)).collect();
+    assert_eq!(part, expected);
+    assert!((plane.unwrap().offset - 0.6).abs() < 1e-6);
+}
+
+#[test]
+fn of_a_cloud_points_that_were_not_measured_are_no_part_and_a_table_alone_holds_none() {
+    let (mut cloud, _) = cloud_of(&scene((50, 60), |_, _| Some(0.0)));
+    let (part, plane) = Background::default().remove_from_cloud(&cloud).unwrap();
+    assert!(!part.contains(&true) && plane.is_some());
+    cloud.valid = Some(vec![false; cloud.len()]);
+    let (part, plane) = Background::default().remove_from_cloud(&cloud).unwrap();
+    assert!(!part.contains(&true) && plane.is_none());
+}
