@@ -61,6 +61,7 @@ fn a_recipe_is_fitted_evaluated_and_its_maps_score_the_same_by_the_official_metr
     for kind in ["bump", "dent", "hole"] {
         assert!(eval["by_defect"][kind]["au_pro_30"].as_f64().unwrap() > 0.9, "{kind}: {eval}");
     }
+    assert!(eval["by_defect"]["hole"]["image_auroc"].as_f64().unwrap() > 0.8, "{eval}");
     assert!(eval["au_pro_30"].as_f64().unwrap() > 0.7, "{eval}");
 
     let output =

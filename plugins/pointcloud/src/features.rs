@@ -1,6 +1,6 @@
 //! Normals and histograms of points, from one search for neighbours.
 
-use crate::fpfh::{Histogram, fpfh};
+use crate::fpfh::{Histogram, WIDTH, fpfh};
 use crate::neighbours::{Neighbours, Search, SearchError, spatial_order};
 use crate::normals;
 use crate::plane::Facing;
@@ -58,7 +58,7 @@ impl Features {
         let moved = |rows: &[[f32; 3]]| order.iter().map(|&i| rows[i as usize]).collect::<Vec<_>>();
         let given = given.map(moved);
         let found = Self::in_order(&moved(points), given.as_deref(), from, facing, par)?;
-        let (mut normals, mut histograms) = (found.normals.clone(), found.histograms.clone());
+        let (mut normals, mut histograms) = (vec![[0.0; 3]; order.len()], vec![[0.0; WIDTH]; order.len()]);
         for (n, &i) in order.iter().enumerate() {
             (normals[i as usize], histograms[i as usize]) = (found.normals[n], found.histograms[n]);
         }

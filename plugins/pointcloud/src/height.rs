@@ -16,8 +16,8 @@ const FAR: f64 = 2.0;
 pub(crate) fn heights(planes: [&[f32]; 3], valid: &[bool]) -> Vec<Option<f32>> {
     let point = |i: usize| planes.map(|plane| f64::from(plane[i]));
     let present = || (0..valid.len()).filter(|&i| valid[i]);
-    let mut none = vec![None; valid.len()];
-    let Some(first) = present().next() else { return none };
+    let mut found = vec![None; valid.len()];
+    let Some(first) = present().next() else { return found };
     // The sums are of squares: a point of the surface itself is near enough as origin.
     let origin = point(first);
     let apart = |i: usize| -> [f64; 3] {
@@ -37,11 +37,11 @@ pub(crate) fn heights(planes: [&[f32]; 3], valid: &[bool]) -> Vec<Option<f32>> {
             None => break,
         }
     }
-    let Some(plane) = plane else { return none };
-    for (i, height) in none.iter_mut().enumerate().filter(|(i, _)| valid[*i]) {
+    let Some(plane) = plane else { return found };
+    for (i, height) in found.iter_mut().enumerate().filter(|(i, _)| valid[*i]) {
         *height = Some(plane.height(apart(i)) as f32);
     }
-    none
+    found
 }
 
 /// A plane by its unit normal towards the camera and a point; points are relative to one origin.
