@@ -3,8 +3,9 @@
 //! Bytes agree with it to a level or two. Newer releases of Pillow resize columns first for some pairs of sizes;
 //! there, next to black and white edges, they differ by more.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{F32, U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use ndarray::{Array3, ArrayView3};
 
 use super::check_sizes;
@@ -17,9 +18,9 @@ use crate::DataError;
 pub fn image(pixels: &Array3<u8>, size: (usize, usize)) -> Result<Array3<u8>, DataError> {
     let (rows, columns, channels) = pixels.dim();
     check_sizes((rows, columns), size)?;
-    let kind = match channels {
-        1 => PixelType::U8,
-        3 => PixelType::U8x3,
+    let convolve = match channels {
+        1 => convolve::<U8>,
+        3 => convolve::<U8x3>,
         _ => {
             return Err(DataError::bad_argument(
                 "resize",
@@ -34,9 +35,9 @@ pub fn image(pixels: &Array3<u8>, size: (usize, usize)) -> Result<Array3<u8>, Da
     let bytes = interleaved.as_slice().unwrap_or_default();
     // Rows first, as Pillow does: values are clipped between the passes, so that their order shows at edges.
     let mut across = vec![0; rows * size.1 * channels];
-    convolve(bytes, (rows, columns), &mut across, (rows, size.1), kind, FilterType::CatmullRom)?;
+    convolve(bytes, (rows, columns), &mut across, (rows, size.1), FilterType::CatmullRom)?;
     let mut resized = vec![0; size.0 * size.1 * channels];
-    convolve(&across, (rows, size.1), &mut resized, size, kind, FilterType::CatmullRom)?;
+    convolve(&across, (rows, size.1), &mut resized, size, FilterType::CatmullRom)?;
     shaped((size.0, size.1, channels), resized)
 }
 
@@ -72,25 +73,27 @@ pub(super) fn filtered(
     let mut resized = vec![0.0f32; planes.len() / old * new];
     for (plane, target) in planes.chunks_exact(old).zip(resized.chunks_exact_mut(new)) {
         let (plane, target) = (bytemuck::cast_slice(plane), bytemuck::cast_slice_mut(target));
-        convolve(plane, from, target, to, PixelType::F32, filter)?;
+        convolve::<F32>(plane, from, target, to, filter)?;
     }
     Ok(resized)
 }
 
-fn convolve(
+/// Each kind of pixel is resized by code of its own; asking for it by a value would build that of all kinds.
+fn convolve<P: PixelTrait>(
     source: &[u8],
     from: (usize, usize),
     target: &mut [u8],
     to: (usize, usize),
-    kind: PixelType,
     filter: FilterType,
 ) -> Result<(), DataError> {
     let failed = |cause: &dyn ToString| DataError::bad_argument("resize", cause.to_string());
     // Sides are at most MAX_SIDE.
-    let source = ImageRef::new(from.1 as u32, from.0 as u32, source, kind).map_err(|e| failed(&e))?;
-    let mut target = Image::from_slice_u8(to.1 as u32, to.0 as u32, target, kind).map_err(|e| failed(&e))?;
+    let source =
+        TypedImageRef::<P>::from_buffer(from.1 as u32, from.0 as u32, source).map_err(|e| failed(&e))?;
+    let mut target =
+        TypedImage::<P>::from_buffer(to.1 as u32, to.0 as u32, target).map_err(|e| failed(&e))?;
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false);
-    Resizer::new().resize(&source, &mut target, &options).map_err(|e| failed(&e))
+    Resizer::new().resize_typed(&source, &mut target, &options).map_err(|e| failed(&e))
 }
 
 pub(super) fn shaped<T>(shape: (usize, usize, usize), values: Vec<T>) -> Result<Array3<T>, DataError> {
