@@ -83,7 +83,7 @@ fn a_cloud_holds_every_measured_point_with_its_colour_score_and_defect() {
     let (category, model) = Category::fitted();
     let folder = tempfile::tempdir().unwrap();
     let lines = lines(category, model, &["--clouds", folder.path().to_str().unwrap()]);
-    let bytes = std::fs::read(folder.path().join("hole/000.ply")).unwrap();
+    let bytes = std::fs::read(folder.path().join("bump/000.ply")).unwrap();
     let end = bytes.windows(11).position(|w| w == b"end_header\n").unwrap() + 11;
     let header = std::str::from_utf8(&bytes[..end]).unwrap();
     let count: usize =
@@ -91,7 +91,7 @@ fn a_cloud_holds_every_measured_point_with_its_colour_score_and_defect() {
     let body = &bytes[end..];
     assert_eq!(body.len(), count * 23);
     let in_defect = body.chunks(23).filter(|v| v[19..] != [0; 4]).count();
-    let threshold = lines["hole/000"]["pixel_threshold"].as_f64().unwrap();
+    let threshold = lines["bump/000"]["pixel_threshold"].as_f64().unwrap();
     let above =
         body.chunks(23).filter(|v| f64::from(f32::from_le_bytes(v[15..19].try_into().unwrap())) > threshold);
     assert_eq!(above.count(), in_defect);
@@ -279,7 +279,7 @@ fn a_mask_that_does_not_fit_or_leaves_nothing_is_refused_by_name() {
     }
     let colour = recipe
         .replace("height = \"xyz/{id}.tiff\"\n", "")
-        .replace("normals    = { method = \"normals\", from = \"height\" }\n", "");
+        .replace("normals    = { method = \"normals\", from = \"height\", window = 2 }\n", "");
     let colour = colour.replace("relief     = { method = \"onnx\", from = \"normals\", size = 192 }\n", "");
     let colour: String =
         colour.lines().filter(|l| !l.starts_with("geometry")).map(|l| format!("{l}\n")).collect();

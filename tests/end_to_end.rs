@@ -18,14 +18,7 @@ use support::{Category, assay, exit_with, json_lines, stderr, stdout, succeed};
 
 #[test]
 fn a_recipe_is_fitted_evaluated_and_its_maps_score_the_same_by_the_official_metrics() {
-    // A window of 2 pixels sees as far on scans of this size as the default of 4 does on those of 400.
-    let category = Category::small();
-    let recipe = category.path("recipe.toml");
-    let text = std::fs::read_to_string(&recipe).unwrap();
-    let near = text.replace("method = \"normals\", from", "method = \"normals\", window = 2, from");
-    assert_ne!(near, text);
-    std::fs::write(&recipe, near).unwrap();
-    let model = &category.fit("part.assay", &[]);
+    let (category, model) = Category::fitted();
     let maps = category.path("maps");
     let report = category.path("report");
     let output = succeed(
