@@ -98,6 +98,8 @@ pub const FLAG_CONCURRENT_SCORE: u32 = 2;
 pub const FLAG_DETERMINISTIC: u32 = 4;
 /// Method flag: starts threads of its own.
 pub const FLAG_OWN_THREADS: u32 = 8;
+/// Method flag: fits for long and is fitted once, without fold 1.
+pub const FLAG_ONE_FIT: u32 = 16;
 
 /// `fit_end`: the method is fitted.
 pub const FIT_DONE: u32 = 0;

@@ -69,6 +69,7 @@ fn header_and_rust_agree_on_every_size_and_offset() {
         ("ASSAY_FLAG_CONCURRENT_SCORE", abi::FLAG_CONCURRENT_SCORE),
         ("ASSAY_FLAG_DETERMINISTIC", abi::FLAG_DETERMINISTIC),
         ("ASSAY_FLAG_OWN_THREADS", abi::FLAG_OWN_THREADS),
+        ("ASSAY_FLAG_ONE_FIT", abi::FLAG_ONE_FIT),
         ("ASSAY_FIT_DONE", abi::FIT_DONE),
         ("ASSAY_FIT_ANOTHER_PASS", abi::FIT_ANOTHER_PASS),
     ] {

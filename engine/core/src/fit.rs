@@ -3,7 +3,8 @@
 //! Steps are taken in their order. What a fitted step needs from every training scan is kept in a file
 //! ([`Store`]), so that memory does not grow with the number of scans. A detector is fitted on all training scans and once
 //! more for each fold without that fold's scans; the out-of-fold scores set its scale and are what later steps learn from,
-//! so that no scan is scored by a model that saw it. Calibration scans are not looked at until all of this is done.
+//! so that no scan is scored by a model that saw it. A detector that fits for long is fitted once, without the first fold, and later
+//! steps learn from that fold's scans. Calibration scans are not looked at until all of this is done.
 
 use crate::calibrate::{partial_calibrations, score_scans};
 use crate::check;
@@ -178,14 +179,19 @@ impl Fit<'_> {
         Ok(())
     }
 
-    /// Calls `body` for every training scan, several at a time, with progress under `what`.
-    fn for_each_scan(&self, what: &str, body: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
+    /// Calls `body` for each of `scans`, several at a time, with progress under `what`.
+    fn for_each_scan(
+        &self,
+        what: &str,
+        scans: &[usize],
+        body: impl Fn(usize) -> Result<()> + Sync,
+    ) -> Result<()> {
         let done = AtomicUsize::new(0);
-        let n = self.training.len();
+        let n = scans.len();
         let watch = &self.services.watch;
         watch.progress(what, 0.0, "");
         self.services.pool.install(|| {
-            (0..n).into_par_iter().try_for_each(|i| {
+            scans.par_iter().try_for_each(|&i| {
                 if watch.cancelled() {
                     return Err(Error::Cancelled);
                 }
@@ -285,7 +291,7 @@ impl Fit<'_> {
         let what = format!("features for {}", step.name);
         let natives: Vec<std::sync::Mutex<(usize, usize)>> =
             self.natives.iter().map(|&n| std::sync::Mutex::new(n)).collect();
-        self.for_each_scan(&what, |i| {
+        self.for_each_scan(&what, &self.learnable(at), |i| {
             let scan = self.load(i, self.takes_scores_only(at))?;
             for turn in 0..turns {
                 let (scan, known) = self.turned(&scan, i, turn, turns)?;
@@ -309,13 +315,21 @@ impl Fit<'_> {
     fn keep_outputs(&self, at: usize) -> Result<()> {
         let step = &self.pipeline.graph.steps[at];
         let wanted = self.wanted(at);
-        self.for_each_scan(&format!("scores of {}", step.name), |i| {
+        self.for_each_scan(&format!("scores of {}", step.name), &self.learnable(at), |i| {
             let scan = self.load(i, self.takes_scores_only(at))?;
             let outcome = self.pipeline.run(&scan, &wanted, &self.known(i)?, false)?;
             let bound = self.pipeline.bind(at, &scan, &|s, o| outcome.get((s, o)).cloned())?;
             let values = self.pipeline.score_step(at, &self.pipeline.runners[at], &scan, &bound)?;
             values.iter().enumerate().try_for_each(|(o, v)| self.outputs.put(at, o, i, v))
         })
+    }
+
+    /// The training scans that a step learns from: those of which the scores that it takes are kept.
+    fn learnable(&self, at: usize) -> Vec<usize> {
+        let mut scores = self.wanted(at);
+        scores.retain(|&(step, output)| self.pipeline.graph.steps[step].outputs[output].1 == Content::Scores);
+        let kept = |i: &usize| scores.iter().all(|&(step, output)| self.outputs.has(step, output, *i));
+        (0..self.training.len()).filter(kept).collect()
     }
 
     fn wanted(&self, at: usize) -> Vec<(usize, usize)> {
@@ -327,31 +341,61 @@ impl Fit<'_> {
             .collect()
     }
 
+    /// The fold of each of `scans`, 1..=folds.
+    fn folds_of(&self, scans: &[usize]) -> Vec<usize> {
+        if scans.len() == self.training.len() {
+            return self.folds.clone();
+        }
+        // Those of one fold, divided anew.
+        (0..scans.len()).map(|k| 1 + k % self.n_folds.min(scans.len())).collect()
+    }
+
     /// Fits a step on all training scans, then fold by fold for its out-of-fold scores. What it learnt is on the disk while
     /// the folds are fitted: a method holds one state at a time.
     fn fit_step(&mut self, at: usize) -> Result<()> {
-        let all: Vec<usize> = (0..self.training.len()).collect();
+        let all = self.learnable(at);
+        if all.len() < 2 {
+            let name = &self.pipeline.graph.steps[at].name;
+            return Err(Error::Request(format!(
+                "step `{name}` learns from scores of scans that no step before it has learned: {} of them are too few; add training scans or lower decide.folds",
+                all.len()
+            )));
+        }
+        let folds = self.folds_of(&all);
         let Runner::Plugin(mut instance) = std::mem::replace(&mut self.pipeline.runners[at], Runner::Builtin)
         else {
             return Err(Error::Request("a built-in step cannot be fitted".into()));
         };
-        self.drive(at, &mut instance, 0, &all)?;
+        let divided = |fold: usize| -> (Vec<usize>, Vec<usize>) {
+            let own = all.iter().zip(&folds).map(|(&i, &f)| (i, f == fold));
+            let (inside, outside): (Vec<_>, Vec<_>) = own.partition(|(_, own)| *own);
+            let scans = |part: Vec<(usize, bool)>| part.into_iter().map(|(i, _)| i).collect();
+            (scans(inside), scans(outside))
+        };
+        let step = &self.pipeline.graph.steps[at];
+        let makes_scores = step.outputs.iter().any(|(_, c)| *c == Content::Scores);
+        let once = makes_scores && step.info.one_fit;
+        let (left_out, others) = divided(1);
+        if once {
+            self.drive(at, &mut instance, 1, &others)?;
+        } else {
+            self.drive(at, &mut instance, 0, &all)?;
+        }
         let step = &self.pipeline.graph.steps[at];
         let fail = |f: Failure| self.pipeline.failure(self.recipe, step, f);
         let state = Blob::spilled(&self.folder, |out| instance.save(out).map_err(fail))
             .map_err(|e| Error::io(&self.folder, e))??;
-        if step.outputs.iter().all(|(_, c)| *c != Content::Scores) {
-            // A fitted extractor: later steps learn from what it will give them on the line.
+        if once || !makes_scores {
+            // From a fitted extractor later steps learn what it will give them on the line.
             let runner = Runner::Plugin(instance);
-            self.score_kept(at, &runner, &all)?;
+            self.score_kept(at, &runner, if once { &left_out } else { &all })?;
             self.states.insert(step.name.clone(), state);
             self.pipeline.runners[at] = runner;
             return Ok(());
         }
         drop(instance);
-        for fold in 1..=self.n_folds {
-            let (inside, outside): (Vec<usize>, Vec<usize>) =
-                all.iter().partition(|&&i| self.folds[i] == fold);
+        for fold in 1..=folds.iter().copied().max().unwrap_or(0) {
+            let (inside, outside) = divided(fold);
             let mut instance = self.pipeline.fresh_instance(self.recipe, at)?;
             self.drive(at, &mut instance, fold, &outside)?;
             self.score_kept(at, &Runner::Plugin(Box::new(instance)), &inside)?;
@@ -420,15 +464,21 @@ impl Fit<'_> {
         })
     }
 
+    /// The training scans of which an output is kept.
+    fn kept(&self, at: usize, output: usize) -> Vec<usize> {
+        (0..self.training.len()).filter(|&i| self.outputs.has(at, output, i)).collect()
+    }
+
     /// The scales of a scores output, from its kept values.
     fn scales(&self, at: usize, output: usize) -> Result<Scales> {
         // At most this many patches are sorted, evenly taken.
         const MOST: usize = 8 << 20;
         let (mut patches, mut images) = (Vec::new(), Vec::new());
-        for i in 0..self.training.len() {
+        let kept = self.kept(at, output);
+        for &i in &kept {
             let value = self.outputs.get(at, output, i)?;
             let scores = valid_scores(&value);
-            let stride = (scores.len() * self.training.len()).div_ceil(MOST).max(1);
+            let stride = (scores.len() * kept.len()).div_ceil(MOST).max(1);
             patches.extend(scores.into_iter().step_by(stride));
             images.push(value.image_score as f32);
         }
@@ -440,7 +490,7 @@ impl Fit<'_> {
     fn floor(&self) -> Result<f32> {
         let (step, output) = self.pipeline.graph.last;
         let mut floor = f32::INFINITY;
-        for i in 0..self.training.len() {
+        for i in self.kept(step, output) {
             let value = self.pipeline.scales[step][output].apply(self.outputs.get(step, output, i)?);
             floor = valid_scores(&value).into_iter().fold(floor, f32::min);
         }

@@ -281,7 +281,8 @@ pub fn method_table<M: Method>() -> abi::Method {
         struct_size: abi::size_of::<abi::Method>(),
         flags: abi::FLAG_CONCURRENT_SCORE
             | if fitted { abi::FLAG_FITTED } else { 0 }
-            | if info.deterministic { abi::FLAG_DETERMINISTIC } else { 0 },
+            | if info.deterministic { abi::FLAG_DETERMINISTIC } else { 0 }
+            | if M::ONE_FIT { abi::FLAG_ONE_FIT } else { 0 },
         id: leak_text(info.id),
         name: leak_text(info.name),
         summary: leak_text(info.summary),

@@ -101,6 +101,10 @@ pub trait Method: Send + Sync + Sized + 'static {
     /// Its descriptor.
     const INFO: Info;
 
+    /// Whether a fit takes so long that a detector is to be fitted once: without the scans of fold 1, whose scores set its scale and
+    /// are what later steps learn from. Otherwise it is fitted on all training scans and once more for each fold.
+    const ONE_FIT: bool = false;
+
     /// Makes an instance. Keep `host` for its services; it outlives the instance.
     ///
     /// # Errors

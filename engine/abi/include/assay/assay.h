@@ -267,6 +267,7 @@ typedef struct assay_param {
 #define ASSAY_FLAG_CONCURRENT_SCORE 2u /* score is [concurrent]; without it [exclusive] */
 #define ASSAY_FLAG_DETERMINISTIC 4u    /* same inputs, parameters and seed: same bits, at any thread count */
 #define ASSAY_FLAG_OWN_THREADS 8u      /* starts threads of its own */
+#define ASSAY_FLAG_ONE_FIT 16u         /* fits for long: a detector is fitted once, without fold 1, which sets its scale */
 
 typedef struct assay_fit {
   uint32_t struct_size;

@@ -144,6 +144,8 @@ pub struct MethodInfo {
     pub fitted: bool,
     pub concurrent: bool,
     pub deterministic: bool,
+    /// Whether a fit takes so long that it is done once, without fold 1.
+    pub one_fit: bool,
     pub own_threads: bool,
     pub inputs: Vec<PortInfo>,
     pub outputs: Vec<PortInfo>,
@@ -216,6 +218,7 @@ impl MethodInfo {
             fitted,
             concurrent: raw.flags & abi::FLAG_CONCURRENT_SCORE != 0,
             deterministic: raw.flags & abi::FLAG_DETERMINISTIC != 0,
+            one_fit: raw.flags & abi::FLAG_ONE_FIT != 0,
             own_threads: raw.flags & abi::FLAG_OWN_THREADS != 0,
             inputs,
             outputs,

@@ -115,6 +115,7 @@ pub fn info() -> MethodInfo {
         fitted: false,
         concurrent: true,
         deterministic: true,
+        one_fit: false,
         own_threads: false,
         inputs: vec![image_port()],
         outputs: vec![PortInfo {
