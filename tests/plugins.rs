@@ -64,10 +64,12 @@ fn all_bundled_methods_are_found_in_their_libraries() {
         [
             "btf-pool",
             "concat",
+            "easynet",
             "fapm",
             "fpfh",
             "gaps",
             "height",
+            "m3dm",
             "max",
             "normals",
             "one-class-svm",

@@ -26,6 +26,24 @@ impl NodeProto {
         self
     }
 
+    /// The node with one more attribute, a float.
+    #[must_use]
+    pub fn with_float(mut self, name: &str, value: f32) -> Self {
+        let kind = Some(AttributeType::Float as i32);
+        let name = Some(name.into());
+        self.attribute.push(AttributeProto { name, r#type: kind, f: Some(value), ..Default::default() });
+        self
+    }
+
+    /// The node with one more attribute, a text.
+    #[must_use]
+    pub fn with_text(mut self, name: &str, value: &str) -> Self {
+        let kind = Some(AttributeType::String as i32);
+        let (name, s) = (Some(name.into()), Some(value.as_bytes().to_vec()));
+        self.attribute.push(AttributeProto { name, r#type: kind, s, ..Default::default() });
+        self
+    }
+
     /// The node with one more attribute, a list of integers.
     #[must_use]
     pub fn with_ints(mut self, name: &str, values: &[i64]) -> Self {

@@ -1,0 +1,134 @@
+//! What was learned: the network, the range of depths and the threshold of the gate.
+
+use crate::defects::Example;
+use crate::gate::{entropy, score};
+use crate::network::{ALONE, SEEN_ALONE, SEEN_TOGETHER, SENSORS, TOGETHER};
+use crate::scans::Shape;
+use assay_sdk::state::{read_count, read_f64, read_u8s, read_u64, write_f64, write_u8s, write_u64};
+use assay_sdk::{Error, Host, NamedTensor, OnnxSession, Result};
+use std::io::{Read, Write};
+
+/// Changes with the layout of the saved state.
+const STATE_VERSION: u64 = 1;
+
+/// Most bytes of a saved network.
+const MOST_BYTES: usize = 1 << 31;
+
+/// A network at work.
+pub(crate) struct Running {
+    onnx: Vec<u8>,
+    session: OnnxSession,
+    shape: Shape,
+}
+
+/// The maps of a scan.
+pub(crate) struct Maps {
+    /// By the first sensor alone.
+    pub(crate) alone: Vec<f32>,
+    /// By both, and the entropy of what is seen of both over that of the first.
+    pub(crate) together: Option<(Vec<f32>, f64)>,
+}
+
+/// The sensors' names in the network.
+pub(crate) fn sensors(shape: Shape) -> Vec<&'static str> {
+    let bound = [shape.colour, shape.depth];
+    SENSORS.into_iter().zip(bound).filter_map(|(name, bound)| bound.then_some(name)).collect()
+}
+
+impl Running {
+    pub(crate) fn new(onnx: Vec<u8>, shape: Shape, host: &Host) -> Result<Self> {
+        let session = host.open_onnx(&onnx, "easynet")?;
+        Ok(Self { onnx, session, shape })
+    }
+
+    /// The maps of the pictures of a scan.
+    ///
+    /// # Errors
+    /// Where the runtime fails or gives something else.
+    pub(crate) fn maps(&self, pictures: &[Vec<f32>]) -> Result<Maps> {
+        let dims = [1, 3, self.shape.size, self.shape.size];
+        let inputs: Vec<(&str, &[usize], &[f32])> = sensors(self.shape)
+            .into_iter()
+            .zip(pictures)
+            .map(|(n, p)| (n, dims.as_slice(), p.as_slice()))
+            .collect();
+        let mut outputs = self.session.run(&inputs)?;
+        let mut take = |name: &str, cells: Option<usize>| -> Result<Vec<f32>> {
+            let at = outputs.iter().position(|t: &NamedTensor| t.name == name);
+            let found = at.map(|at| outputs.swap_remove(at).data);
+            let fits = |v: &Vec<f32>| cells.is_none_or(|n| v.len() == n) && v.iter().all(|v| v.is_finite());
+            found.filter(fits).ok_or_else(|| Error::state("the saved network does not give maps of defects"))
+        };
+        let cells = Some(self.shape.cells());
+        let alone = take(ALONE, cells)?;
+        if self.shape.sensors() < 2 {
+            return Ok(Maps { alone, together: None });
+        }
+        let gain = entropy(&take(SEEN_TOGETHER, None)?) - entropy(&take(SEEN_ALONE, None)?);
+        Ok(Maps { alone, together: Some((take(TOGETHER, cells)?, gain)) })
+    }
+
+    /// What the gate is chosen by.
+    pub(crate) fn seen(&self, example: &Example) -> Result<Option<crate::gate::Seen>> {
+        let Maps { alone, together } = self.maps(&example.pictures)?;
+        let size = self.shape.size;
+        Ok(together.map(|(map, gain)| crate::gate::Seen {
+            gain,
+            alone: score(&alone, size),
+            together: score(&map, size),
+            defective: example.any.contains(&1.0),
+        }))
+    }
+}
+
+/// What a fit leaves.
+pub(crate) struct Fitted {
+    pub(crate) network: Running,
+    /// How far depths lie from a scan's median.
+    pub(crate) reach: f32,
+    /// From this gain of entropy on both sensors count.
+    pub(crate) threshold: f64,
+}
+
+impl Fitted {
+    /// The map of a scan's row and its image score.
+    pub(crate) fn score(&self, row: &[f32]) -> Result<(Vec<f32>, f64)> {
+        let shape = self.network.shape;
+        let maps = self.network.maps(&shape.scan(row, self.reach).pictures())?;
+        let map = match maps.together {
+            Some((together, gain)) if gain >= self.threshold => together,
+            _ => maps.alone,
+        };
+        let score = score(&map, shape.size);
+        Ok((map, score))
+    }
+
+    pub(crate) fn save(&self, out: &mut dyn Write) -> Result<()> {
+        let Shape { size, colour, depth } = self.network.shape;
+        let numbers = [STATE_VERSION, size as u64, u64::from(colour), u64::from(depth)];
+        numbers.iter().try_for_each(|&n| write_u64(out, n))?;
+        write_f64(out, f64::from(self.reach))?;
+        write_f64(out, self.threshold)?;
+        write_u64(out, self.network.onnx.len() as u64)?;
+        write_u8s(out, &self.network.onnx)
+    }
+
+    pub(crate) fn load(input: &mut dyn Read, shape: Shape, host: &Host) -> Result<Self> {
+        let version = read_u64(input)?;
+        if version != STATE_VERSION {
+            let message = format!("the saved network has version {version}, not {STATE_VERSION}; fit again");
+            return Err(Error::state(message));
+        }
+        let saved = [read_u64(input)?, read_u64(input)?, read_u64(input)?];
+        if saved != [shape.size as u64, u64::from(shape.colour), u64::from(shape.depth)] {
+            return Err(Error::state("the saved network is for other sensors or another size; fit again"));
+        }
+        let (reach, threshold) = (read_f64(input)? as f32, read_f64(input)?);
+        if !(reach.is_finite() && reach > 0.0) {
+            return Err(Error::state("the saved range of depths is none"));
+        }
+        let bytes = read_count(input, MOST_BYTES, "bytes of a network")?;
+        let onnx = read_u8s(input, bytes)?;
+        Ok(Self { network: Running::new(onnx, shape, host)?, reach, threshold })
+    }
+}

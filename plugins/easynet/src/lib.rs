@@ -1,0 +1,18 @@
+//! The method plugin `easynet`: networks that are trained on good scans with synthetic defects to rebuild the pictures of colour and depth
+//! and to find what they cannot rebuild; no memory of the scans.
+
+mod defects;
+mod fitted;
+mod gate;
+mod method;
+mod network;
+mod noise;
+mod scans;
+#[cfg(test)]
+mod tests;
+mod texture;
+mod train;
+
+pub use method::EasyNet;
+
+assay_sdk::export!(EasyNet);

@@ -1,0 +1,245 @@
+//! The method `easynet`.
+
+use crate::fitted::{Fitted, Running, sensors};
+use crate::gate::{ALWAYS, NEVER, auroc, choose};
+use crate::network::GRAIN;
+use crate::scans::Shape;
+use crate::train::{Options, Scans, learn};
+use assay_kernels::choice::Reservoir;
+use assay_sdk::{
+    Content, Error, Fit, Host, Info, InputPort, Layout, Level, Method, Next, OutputPort, OutputSpec, Outputs,
+    Parallel, Result, Sample, Spec,
+};
+use assay_training::export::compare;
+use assay_training::run::Progress;
+use ndarray::ArrayView2;
+use std::io::{Read, Write};
+use std::time::Duration;
+
+assay_sdk::params! {
+    /// Parameters of EasyNet.
+    pub struct Settings {
+        /// Side of the square that pictures are brought to; a multiple of 16. The paper's is 256.
+        size: i64 = 128, min = 32.0, max = 1024.0, unit = "px";
+        /// Channels of the first stage; the paper's are 128.
+        width: i64 = 16, min = 2.0, max = 256.0;
+        /// Steps of the training.
+        steps: i64 = 1200, min = 1.0, max = 1e7;
+        /// Scans of a step.
+        batch: i64 = 4, min = 1.0, max = 256.0;
+        /// First learning rate; a fifth of it after four fifths of the steps, and again after nine tenths.
+        learning_rate: f64 = 0.001, min = 1e-9, max = 10.0;
+        /// Most scans that are learned from, each angle counted, evenly drawn from all.
+        max_scans: i64 = 512, min = 2.0, max = 1e6, unit = "scans";
+        /// A time after which the best network so far is taken; 0 for none. A training that it ends is not repeatable.
+        max_minutes: f64 = 0.0, min = 0.0, max = 1e6, unit = "min";
+    }
+}
+
+/// One scan in so many, the last ones, is held out of the training: with synthetic defects it chooses the network and the gate.
+const HELD_SHARE: u64 = 10;
+
+/// Most scans that are held out.
+const HELD_SCANS: usize = 16;
+
+/// Segmentation of what networks cannot rebuild.
+pub struct EasyNet {
+    settings: Settings,
+    host: Host,
+    shape: Option<Shape>,
+    gathered: Option<Gathered>,
+    fitted: Option<Fitted>,
+}
+
+/// Scans that a pass has seen.
+struct Gathered {
+    learned: Reservoir,
+    held: Reservoir,
+    /// The scans from this one on are held out.
+    first_held: u64,
+    scans: u64,
+}
+
+impl EasyNet {
+    fn shape(&self) -> Result<Shape> {
+        self.shape.ok_or_else(|| Error::state("easynet was not planned"))
+    }
+
+    fn fitted(&self) -> Result<&Fitted> {
+        self.fitted.as_ref().ok_or_else(|| Error::state("easynet is not fitted"))
+    }
+
+    fn options(&self) -> Options {
+        let Settings { width, steps, batch, learning_rate, max_minutes, .. } = self.settings;
+        Options {
+            width: width as usize,
+            steps: steps as usize,
+            batch: batch as usize,
+            rate: learning_rate,
+            time: (max_minutes > 0.0).then(|| Duration::from_secs_f64(60.0 * max_minutes)),
+            seed: self.host.seed(),
+        }
+    }
+
+    /// The trained network, opened and compared with what was trained.
+    fn train(&self, learned: Scans<'_>, held: Scans<'_>) -> Result<Running> {
+        let host = &self.host;
+        let tell = |progress: &Progress| {
+            let told = host.progress(progress.fraction(), &format!("easynet: {progress}"));
+            told.map_err(|_| assay_training::Error::Cancelled)
+        };
+        let made = learn(learned, held, &sensors(self.shape()?), &self.options(), host.threads(), tell)?;
+        host.log(Level::Info, &format!("easynet: {}", made.summary));
+        let network = Running::new(made.onnx, self.shape()?, host)?;
+        let found = network.maps(&made.example.pictures)?;
+        compare(&found.alone, &made.alone)?;
+        if let (Some((found, _)), Some(together)) = (&found.together, &made.together) {
+            compare(found, together)?;
+        }
+        Ok(network)
+    }
+
+    /// The gate's threshold, from held out scans and synthetic defects on them.
+    fn threshold(&self, network: &Running, held: Scans<'_>) -> Result<f64> {
+        let examples = held.pairs(self.host.seed().wrapping_add(3));
+        let seen = examples.iter().map(|e| network.seen(e)).collect::<Result<Vec<_>>>()?;
+        let seen: Vec<_> = seen.into_iter().flatten().collect();
+        if seen.is_empty() {
+            return Ok(ALWAYS);
+        }
+        let threshold = choose(&seen);
+        let message = format!(
+            "easynet: both sensors count from {threshold:.3} bits of entropy on: held out scans and synthetic defects are told apart with an AUROC of {:.3}; {:.3} by colour alone, {:.3} by both always",
+            auroc(&seen, threshold),
+            auroc(&seen, NEVER),
+            auroc(&seen, ALWAYS),
+        );
+        self.host.log(Level::Info, &message);
+        Ok(threshold)
+    }
+}
+
+impl Method for EasyNet {
+    type Params = Settings;
+    const INFO: Info = Info {
+        id: "easynet",
+        name: "EasyNet",
+        summary: "Networks trained on good scans with synthetic defects to rebuild colour and depth and to find what does not belong; no memory of the scans.",
+        vendor: "Assay",
+        version: env!("CARGO_PKG_VERSION"),
+        licence: "MIT OR Apache-2.0",
+        paper: "Chen, Xie, Liu, Wang, Luo, Zhao, Yuan: EasyNet: An Easy Network for 3D Industrial Anomaly Detection (ACM MM 2023)",
+        deviations: "The network is the one that segments synthetic defects on scans held out of the training best, and the gate's threshold is \
+                     chosen on these; the published code takes both from the test scans. Textures are procedural or pieces of training scans. \
+                     Depth is scaled by the range of all training scans around the scan's median, not by each scan's own range; half of the \
+                     defects of depth are bumps and dents, and a quarter each of all defects show in colour or depth alone. Width, size, \
+                     steps and rate are parameters.",
+        inputs: &[
+            InputPort {
+                name: "colour",
+                doc: "The colour or grey image.",
+                content: &[Content::Rgb, Content::Gray],
+                layout: &[Layout::Grid],
+                min_count: 0,
+                max_count: 1,
+            },
+            InputPort {
+                name: "depth",
+                doc: "Depths: of organised points their distance, or heights.",
+                content: &[Content::Xyz, Content::Depth, Content::Features],
+                layout: &[Layout::Grid],
+                min_count: 0,
+                max_count: 1,
+            },
+        ],
+        outputs: &[OutputPort {
+            name: "scores",
+            doc: "The probability of a defect, 0 to 1, `size` x `size`.",
+            content: Content::Scores,
+            layout: &[Layout::Grid],
+        }],
+        fitted: true,
+        deterministic: true,
+    };
+    const ONE_FIT: bool = true;
+
+    fn create(settings: Settings, host: Host) -> Result<Self> {
+        if !(settings.size as usize).is_multiple_of(GRAIN) {
+            let message = format!(
+                "{} is no multiple of {GRAIN}; the network halves pictures four times",
+                settings.size
+            );
+            return Err(Error::parameter("size", message));
+        }
+        Ok(Self { settings, host, shape: None, gathered: None, fitted: None })
+    }
+
+    fn plan(&mut self, inputs: &[Spec]) -> Result<Vec<OutputSpec>> {
+        let size = self.settings.size as usize;
+        self.shape = Some(Shape::of(inputs, size)?);
+        let first = &inputs[0];
+        Ok(vec![OutputSpec {
+            layout: Layout::Grid,
+            channels: 1,
+            rows: size,
+            cols: size,
+            frame: first.frame.resized((first.rows, first.cols), (size, size)),
+            range: Some((0.0, 1.0)),
+        }])
+    }
+
+    fn fit_begin(&mut self, fit: Fit) -> Result<()> {
+        let (values, seed) = (self.shape()?.values(), self.host.seed());
+        let scans = self.settings.max_scans as usize;
+        let held = (fit.samples / HELD_SHARE).max(1);
+        self.fitted = None;
+        self.gathered = Some(Gathered {
+            learned: Reservoir::new(values, scans, seed)?,
+            held: Reservoir::new(values, HELD_SCANS, seed)?,
+            first_held: fit.samples.saturating_sub(held),
+            scans: 0,
+        });
+        Ok(())
+    }
+
+    fn fit_add(&mut self, sample: &Sample<'_>) -> Result<()> {
+        let row = self.shape()?.row(sample)?;
+        let gathered = self.gathered.as_mut().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
+        let of =
+            if gathered.scans < gathered.first_held { &mut gathered.learned } else { &mut gathered.held };
+        gathered.scans += 1;
+        let row = ArrayView2::from_shape((1, row.len()), &row).map_err(|e| Error::internal(e.to_string()))?;
+        Ok(of.offer(row, &[true])?)
+    }
+
+    fn fit_end(&mut self) -> Result<Next> {
+        let Gathered { learned, held, .. } =
+            self.gathered.take().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
+        let shape = self.shape()?;
+        let (learned, held) = (learned.into_rows(), held.into_rows());
+        if learned.nrows() == 0 || held.nrows() == 0 {
+            return Err(Error::input("colour", "easynet takes at least two scans to learn from"));
+        }
+        let reach = shape.reach(learned.rows().into_iter().filter_map(|row| row.to_slice()));
+        let scans = |rows| Scans { shape, rows, reach };
+        let network = self.train(scans(learned.view()), scans(held.view()))?;
+        let threshold = self.threshold(&network, scans(held.view()))?;
+        self.fitted = Some(Fitted { network, reach, threshold });
+        Ok(Next::Done)
+    }
+
+    fn score(&self, sample: &Sample<'_>, out: &mut Outputs<'_>) -> Result<()> {
+        let (map, score) = self.fitted()?.score(&self.shape()?.row(sample)?)?;
+        out.grid(0)?.copy_from_slice(&map);
+        out.image_score(0, score)
+    }
+
+    fn save(&self, out: &mut dyn Write) -> Result<()> {
+        self.fitted()?.save(out)
+    }
+
+    fn load(&mut self, input: &mut dyn Read) -> Result<()> {
+        self.fitted = Some(Fitted::load(input, self.shape()?, &self.host)?);
+        Ok(())
+    }
+}

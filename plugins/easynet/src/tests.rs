@@ -1,0 +1,163 @@
+//! Training, the file that comes of it, and the method without a host that runs networks.
+
+use crate::EasyNet;
+use crate::defects::Example;
+use crate::fitted::sensors;
+use crate::scans::{Scan, Shape};
+use crate::train::{Learned, Options, Scans, learn};
+use assay_sdk::testing::{Runner, TestValue};
+use assay_sdk::{Content, Data, Frame, GridView, ParamValue, Sample, Value};
+use assay_training::export::compare;
+use assay_training::layers::Draws;
+use ndarray::Array2;
+use rten_tensor::AsView as _;
+
+const SIZE: usize = 32;
+const BOTH: Shape = Shape { size: SIZE, colour: true, depth: true };
+
+/// Striped parts on a plane without depths, shifted by a few pixels each.
+fn rows(shape: Shape, n: usize, seed: u64) -> Array2<f32> {
+    let mut draws = Draws::new(seed);
+    let mut values = Vec::new();
+    for _ in 0..n {
+        let [dy, dx] = [(); 2].map(|()| draws.below(4));
+        let part =
+            |i: usize| (6 + dy..24 + dy).contains(&(i / SIZE)) && (6 + dx..24 + dx).contains(&(i % SIZE));
+        let stripe = |i: usize| if ((i % SIZE + 4 - dx) / 4).is_multiple_of(2) { 0.7 } else { 0.4 };
+        let colour = |c: usize, i: usize| if part(i) { stripe(i) * [1.0, 0.8, 0.6][c] } else { 0.1 };
+        let cells = shape.cells();
+        if shape.colour {
+            (0..3 * cells).for_each(|i| values.push(colour(i / cells, i % cells)));
+        }
+        if shape.depth {
+            let tilt = |i: usize| 1e-4 * (i / SIZE) as f32 - 0.002;
+            (0..cells).for_each(|i| values.push(if part(i) { tilt(i) } else { 0.0 }));
+            (0..cells).for_each(|i| values.push(f32::from(u8::from(part(i)))));
+        }
+    }
+    Array2::from_shape_vec((n, shape.values()), values).unwrap()
+}
+
+fn scans(shape: Shape, rows: &Array2<f32>) -> Scans<'_> {
+    Scans {
+        shape,
+        rows: rows.view(),
+        reach: shape.reach(rows.rows().into_iter().filter_map(|r| r.to_slice())),
+    }
+}
+
+fn options(steps: usize) -> Options {
+    Options { width: 2, steps, batch: 2, rate: 0.002, time: None, seed: 4 }
+}
+
+/// What is learned, and the criterion after each step.
+fn learned(shape: Shape, steps: usize, threads: usize) -> (Learned, Vec<f64>) {
+    let (learned, held) = (rows(shape, 8, 1), rows(shape, 3, 2));
+    let mut told = Vec::new();
+    let named = sensors(shape);
+    let made = learn(scans(shape, &learned), scans(shape, &held), &named, &options(steps), threads, |p| {
+        told.push(p.best);
+        Ok(())
+    });
+    (made.unwrap(), told)
+}
+
+#[test]
+fn the_network_learns_where_synthetic_defects_on_other_scans_lie() {
+    let (_, told) = learned(BOTH, 120, 1);
+    let (first, last) = (told[0], told[told.len() - 1]);
+    assert!(last < 0.6 * first, "{first} {last}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_file_at_any_number_of_threads() {
+    let (one, three) = (learned(BOTH, 3, 1).0, learned(BOTH, 3, 3).0);
+    assert!(one.onnx == three.onnx);
+}
+
+#[test]
+fn the_file_gives_the_maps_that_the_network_gave_whichever_sensors_there_are() {
+    for (colour, depth) in [(true, true), (true, false), (false, true)] {
+        let shape = Shape { size: SIZE, colour, depth };
+        let (made, _) = learned(shape, 4, 2);
+        let model = rten::Model::load(made.onnx).unwrap();
+        let pictures = sensors(shape).into_iter().zip(made.example.pictures);
+        let inputs = pictures.map(|(name, values)| {
+            let value = rten::Value::from_shape(&[1, 3, SIZE, SIZE], values).unwrap();
+            (model.node_id(name).unwrap(), value.into())
+        });
+        let run = |name: &str| {
+            let inputs: Vec<_> = inputs.clone().collect();
+            let mut outputs = model.run(inputs, &[model.node_id(name).unwrap()], None).unwrap();
+            outputs.remove(0).into_tensor::<f32>().unwrap().to_vec()
+        };
+        compare(&run("alone"), &made.alone).unwrap();
+        assert_eq!(made.together.is_some(), shape.sensors() == 2);
+        if let Some(together) = made.together {
+            compare(&run("together"), &together).unwrap();
+            assert_eq!((run("seen_alone").len(), run("seen_together").len()), (16, 32));
+        }
+    }
+}
+
+/// What defects change: whether colour and depth are other than the scan's where, and only where, their masks say so.
+fn changed(scan: &Scan<'_>, example: &Example) -> [usize; 2] {
+    let good = scan.pictures();
+    [0, 1].map(|sensor| {
+        let other = (0..3 * SIZE * SIZE).filter(|&i| example.pictures[sensor][i] != good[sensor][i]);
+        let other: Vec<usize> = other.map(|i| i % (SIZE * SIZE)).collect();
+        assert!(other.iter().all(|&i| example.any[i] == 1.0 && scan.is_part(i)));
+        assert!(sensor == 1 || other.iter().all(|&i| example.alone[i] == 1.0));
+        other.len()
+    })
+}
+
+#[test]
+fn defects_lie_on_the_part_and_show_in_both_sensors_or_in_one() {
+    let rows = rows(BOTH, 1, 3);
+    let scan = BOTH.scan(rows.row(0).to_slice().unwrap(), 0.003);
+    let mut draws = Draws::new(9);
+    let mut kinds = [0; 4];
+    for _ in 0..100 {
+        let example = Example::defective(&scan, &[], SIZE, &mut draws);
+        let [colour, depth] = changed(&scan, &example).map(|n| n > 0);
+        assert_eq!(example.alone.contains(&1.0), colour);
+        kinds[usize::from(colour) + 2 * usize::from(depth)] += 1;
+    }
+    // None where no noise was high on the part; otherwise a quarter, a quarter and a half.
+    assert!(kinds[0] < 10 && kinds[1] > 10 && kinds[2] > 10 && kinds[3] > 30, "{kinds:?}");
+}
+
+/// A grid as a value of a port.
+fn value<'a>(port: usize, content: Content, values: &'a [f32], valid: Option<&'a [u8]>) -> Value<'a> {
+    let grid =
+        GridView { values, channels: values.len() / 4096, rows: 64, cols: 64, valid, frame: Frame::NATIVE };
+    Value { port, content, data: Data::Grid(grid), image_score: f64::NAN }
+}
+
+#[test]
+fn a_scan_becomes_means_of_its_pixels_and_depths_around_their_median() {
+    let colour: Vec<f32> = (0..3 * 64 * 64).map(|i| if i % 2 == 0 { 255.0 } else { 0.0 }).collect();
+    let depth: Vec<f32> = (0..64 * 64).map(|i| 0.5 + 0.001 * (i / 64 / 2) as f32).collect();
+    let valid: Vec<u8> = (0..64 * 64).map(|i| u8::from(i % 64 >= 2)).collect();
+    let inputs = vec![value(0, Content::Rgb, &colour, None), value(1, Content::Depth, &depth, Some(&valid))];
+    let row = BOTH.row(&Sample { id: "one", index: 0, inputs }).unwrap();
+    assert!(row[..3 * 1024].iter().all(|v| (v - 0.5).abs() < 1e-6));
+    let (depths, valid) = row[3 * 1024..].split_at(1024);
+    assert!(
+        (depths[1] + 0.016).abs() < 1e-6 && (depths[1023] - 0.015).abs() < 1e-6,
+        "{} {}",
+        depths[1],
+        depths[1023]
+    );
+    assert_eq!((depths[0], valid[0], valid[1]), (0.0, 0.0, 1.0));
+}
+
+#[test]
+fn what_cannot_be_learned_from_is_refused_with_a_word_about_it() {
+    assert_eq!(Runner::new::<EasyNet>(&[("size", ParamValue::Int(40))]).err().unwrap().subject, "size");
+    let mut features = TestValue::grid(Content::Features, [3, 32, 32], vec![0.0; 3 * 1024]);
+    features.port = 1;
+    let refused = Runner::new::<EasyNet>(&[]).unwrap().plan(&[features]).unwrap_err();
+    assert!(refused.message.contains("depths have one"), "{}", refused.message);
+}

@@ -1,0 +1,262 @@
+//! Training of the network on good scans with synthetic defects.
+
+use crate::defects::Example;
+use crate::network::{Network, Seen};
+use crate::scans::Shape;
+use assay_training::burn::module::Module;
+use assay_training::burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use assay_training::burn::tensor::{Device, Tensor, TensorData};
+use assay_training::export::values;
+use assay_training::layers::Draws;
+use assay_training::losses::{dissimilarity, focal, mean_square};
+use assay_training::run::{Best, Limits, Progress, Training, run};
+use assay_training::schedule::Drops;
+use assay_training::threads::on_threads;
+use ndarray::ArrayView2;
+use std::time::Duration;
+
+/// The exponent of the focal loss.
+const GAMMA: f64 = 2.0;
+
+/// Looks at the criterion in a training.
+const LOOKS: usize = 20;
+
+/// What shapes a training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Options {
+    /// Channels of the first stage.
+    pub(crate) width: usize,
+    pub(crate) steps: usize,
+    /// Scans of a step.
+    pub(crate) batch: usize,
+    pub(crate) rate: f64,
+    pub(crate) time: Option<Duration>,
+    pub(crate) seed: u64,
+}
+
+/// Good scans, a row each.
+#[derive(Clone, Copy)]
+pub(crate) struct Scans<'a> {
+    pub(crate) shape: Shape,
+    pub(crate) rows: ArrayView2<'a, f32>,
+    /// How far depths lie from a scan's median.
+    pub(crate) reach: f32,
+}
+
+impl<'a> Scans<'a> {
+    fn row(&self, i: usize) -> &'a [f32] {
+        let row: ArrayView2<'a, f32> = self.rows;
+        row.to_slice()
+            .and_then(|all| all.get(i * self.shape.values()..(i + 1) * self.shape.values()))
+            .unwrap_or_default()
+    }
+
+    /// Scan `i` as it is.
+    pub(crate) fn good(&self, i: usize) -> Example {
+        Example::good(&self.shape.scan(self.row(i), self.reach), self.shape.size)
+    }
+
+    /// Scan `i` with a defect, filled with textures that are pieces of these scans, too.
+    pub(crate) fn defective(&self, i: usize, draws: &mut Draws) -> Example {
+        let colours = if self.shape.colour { 3 * self.shape.cells() } else { 0 };
+        let others: Vec<&[f32]> = match colours {
+            0 => Vec::new(),
+            n => (0..self.rows.nrows()).map(|i| &self.row(i)[..n]).collect(),
+        };
+        Example::defective(&self.shape.scan(self.row(i), self.reach), &others, self.shape.size, draws)
+    }
+
+    /// Each scan as it is and with a defect, the same ones for a seed.
+    pub(crate) fn pairs(&self, seed: u64) -> Vec<Example> {
+        let mut draws = Draws::new(seed);
+        (0..self.rows.nrows()).flat_map(|i| [self.good(i), self.defective(i, &mut draws)]).collect()
+    }
+}
+
+/// Examples as tensors.
+struct Batch {
+    pictures: Vec<Tensor<4>>,
+    alone: Tensor<4>,
+    any: Tensor<4>,
+}
+
+impl Batch {
+    fn of(examples: &[&Example], size: usize, device: &Device) -> Self {
+        let tensor = |channels: usize, part: &dyn Fn(&Example) -> Vec<f32>| {
+            let values: Vec<f32> = examples.iter().flat_map(|e| part(e)).collect();
+            Tensor::from_data(TensorData::new(values, [examples.len(), channels, size, size]), device)
+        };
+        let sensors = examples.first().map_or(0, |e| e.pictures.len());
+        Self {
+            pictures: (0..sensors).map(|s| tensor(3, &|e| e.pictures[s].clone())).collect(),
+            alone: tensor(1, &|e| e.alone.clone()),
+            any: tensor(1, &|e| e.any.clone()),
+        }
+    }
+
+    /// How far the maps are from where defects are.
+    fn segmentation(&self, seen: &Seen) -> Tensor<1> {
+        let alone = focal(seen.alone.clone(), self.alone.clone(), GAMMA);
+        match &seen.together {
+            Some(together) => alone + focal(together.clone(), self.any.clone(), GAMMA),
+            None => alone,
+        }
+    }
+}
+
+/// A running training.
+struct Segmenting<'a> {
+    network: Option<Network>,
+    optimizer: ModuleOptimizer,
+    rate: Drops,
+    scans: Scans<'a>,
+    held: Vec<Example>,
+    order: Vec<usize>,
+    next: usize,
+    draws: Draws,
+    batch: usize,
+    device: Device,
+}
+
+impl Segmenting<'_> {
+    fn network_now(&self) -> assay_training::Result<&Network> {
+        self.network.as_ref().ok_or_else(halfway)
+    }
+
+    /// The next scan in an order that is shuffled each time it begins.
+    fn next(&mut self) -> usize {
+        if self.next == 0 {
+            self.draws.shuffle(&mut self.order);
+        }
+        let chosen = self.order[self.next];
+        self.next = (self.next + 1) % self.order.len();
+        chosen
+    }
+}
+
+/// The optimiser takes the network and gives it back; between two steps it is there.
+fn halfway() -> assay_training::Error {
+    assay_training::Error::Tensor("a step was left halfway".into())
+}
+
+fn value(loss: Tensor<1>) -> assay_training::Result<f64> {
+    Ok(f64::from(values(loss)?.first().copied().unwrap_or(f32::NAN)))
+}
+
+impl Training for Segmenting<'_> {
+    type Network = Network;
+
+    fn step(&mut self, step: usize) -> assay_training::Result<f64> {
+        let (mut good, mut shown) = (Vec::new(), Vec::new());
+        for _ in 0..self.batch {
+            let scan = self.next();
+            good.push(self.scans.good(scan));
+            let defective = self.draws.below(2) == 1;
+            shown.push(if defective {
+                self.scans.defective(scan, &mut self.draws)
+            } else {
+                self.scans.good(scan)
+            });
+        }
+        let size = self.scans.shape.size;
+        let good = Batch::of(&good.iter().collect::<Vec<_>>(), size, &self.device);
+        let batch = Batch::of(&shown.iter().collect::<Vec<_>>(), size, &self.device);
+        let network = self.network.take().ok_or_else(halfway)?;
+        let seen = network.forward(batch.pictures.clone());
+        let mut loss = batch.segmentation(&seen);
+        for (sensor, (found, good)) in seen.pictures.into_iter().zip(good.pictures).enumerate() {
+            loss = loss + mean_square(found.clone(), good.clone());
+            if sensor == 0 && self.scans.shape.colour {
+                loss = loss + dissimilarity(found, good, 1.0);
+            }
+        }
+        let gradients = GradientsParams::from_grads(loss.backward(), &network);
+        self.network = Some(self.optimizer.step(self.rate.at(step), network, gradients));
+        value(loss)
+    }
+
+    /// How far maps of scans that are not learned, half of them with a synthetic defect, are from where defects are.
+    fn criterion(&mut self) -> assay_training::Result<f64> {
+        let network = self.network_now()?.valid();
+        let device = self.device.clone().inner();
+        let (mut sum, mut count) = (0.0, 0.0);
+        for chunk in self.held.chunks(self.batch) {
+            let batch = Batch::of(&chunk.iter().collect::<Vec<_>>(), self.scans.shape.size, &device);
+            sum += chunk.len() as f64 * value(batch.segmentation(&network.forward(batch.pictures.clone())))?;
+            count += chunk.len() as f64;
+        }
+        Ok(sum / f64::max(count, 1.0))
+    }
+
+    fn network(&self) -> assay_training::Result<Network> {
+        self.network_now().cloned()
+    }
+}
+
+/// A trained network.
+pub(crate) struct Learned {
+    pub(crate) onnx: Vec<u8>,
+    /// An example and the maps that the network makes of it.
+    pub(crate) example: Example,
+    pub(crate) alone: Vec<f32>,
+    pub(crate) together: Option<Vec<f32>>,
+    /// What the training came to.
+    pub(crate) summary: String,
+}
+
+/// Trains on `threads` threads on `scans`; pairs of `held` scans as they are and with a defect choose the network.
+///
+/// # Errors
+/// A training that diverges; what `tell` says; a network that cannot be written.
+pub(crate) fn learn(
+    scans: Scans<'_>,
+    held: Scans<'_>,
+    sensors: &[&str],
+    options: &Options,
+    threads: usize,
+    tell: impl FnMut(&Progress) -> assay_training::Result<()> + Send,
+) -> assay_training::Result<Learned> {
+    let mut tell = tell;
+    on_threads(threads, || {
+        let device = Device::flex().autodiff();
+        let mut draws = Draws::new(options.seed);
+        let size = scans.shape.size;
+        let mut training = Segmenting {
+            network: Some(Network::new(sensors.len(), options.width, &mut draws, &device)),
+            optimizer: AdamConfig::new().with_epsilon(1e-8).init(),
+            rate: Drops { peak: options.rate, steps: options.steps },
+            scans,
+            held: held.pairs(options.seed.wrapping_add(1)),
+            order: (0..scans.rows.nrows()).collect(),
+            next: 0,
+            draws: Draws::new(options.seed.wrapping_add(2)),
+            batch: options.batch,
+            device: device.clone(),
+        };
+        let check_every = (options.steps / LOOKS).max(1);
+        let limits = Limits { steps: options.steps, check_every, time: options.time };
+        let best: Best<Network> = run(&mut training, limits, &mut tell)?;
+        let network = best.network.valid();
+        let example = training
+            .held
+            .pop()
+            .ok_or_else(|| assay_training::Error::Tensor("no scan was held out".into()))?;
+        let seen = network.forward(Batch::of(&[&example], size, &device.inner()).pictures);
+        let map = |both: Tensor<4>| values(both.slice([0..1, 1..2, 0..size, 0..size]));
+        let summary = format!(
+            "segmentation loss of scans that were not learned {:.5}, {:.5} before the training; taken after {} of {} steps{}",
+            best.criterion,
+            best.untrained,
+            best.step,
+            options.steps,
+            if best.out_of_time { ", ended by `max_minutes`" } else { "" }
+        );
+        Ok(Learned {
+            onnx: network.to_onnx(sensors, size, options.width)?,
+            alone: map(seen.alone)?,
+            together: seen.together.map(map).transpose()?,
+            example,
+            summary,
+        })
+    })?
+}

@@ -1,0 +1,13 @@
+//! M3DM's hybrid fusion (Wang et al., CVPR 2023): features of a colour image and of 3D points, each as it is and both fused by a network
+//! that is trained to tell which patches belong together. Three memory banks and a decision layer, steps of their own, follow.
+
+mod method;
+mod patches;
+mod standard;
+#[cfg(test)]
+mod tests;
+mod uff;
+
+pub use method::M3dm;
+
+assay_sdk::export!(M3dm);

@@ -1,0 +1,229 @@
+//! Trained layers as nodes of an ONNX graph, of operators that every runtime knows.
+
+use crate::error::{Error, Result};
+use crate::layers::{NORM_EPSILON, Perceptron};
+use crate::pictures::ConvNorm;
+use assay_onnx::build::{model, node, value};
+use assay_onnx::file;
+use assay_onnx::message::{DataType, NodeProto, TensorProto};
+use assay_onnx::tensor::{of_f32, of_i64};
+use burn::nn::conv::Conv2d;
+use burn::nn::{LayerNorm, Linear};
+use burn::tensor::Tensor;
+
+/// The version of the operators: the first with layer normalisation.
+const OPSET: i64 = 17;
+
+/// What an ONNX file may differ from the network by, as a share of the greatest value: another order of summing and another error
+/// function.
+pub const FAITHFUL: f64 = 1e-4;
+
+/// A graph in the making. Values are known by their names.
+#[derive(Debug, Default)]
+pub struct Graph {
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+}
+
+impl Graph {
+    /// A constant tensor.
+    pub fn constant(&mut self, dims: &[usize], values: &[f32]) -> String {
+        let name = format!("c{}", self.constants.len());
+        self.constants.push(of_f32(&name, dims, values));
+        name
+    }
+
+    /// A constant list of integers.
+    pub fn index(&mut self, values: &[i64]) -> String {
+        let name = format!("c{}", self.constants.len());
+        self.constants.push(of_i64(&name, &[values.len()], values));
+        name
+    }
+
+    /// The result of an operator, with what `more` adds to its node.
+    pub fn op(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        more: impl FnOnce(NodeProto) -> NodeProto,
+    ) -> String {
+        let name = format!("v{}", self.nodes.len());
+        self.nodes.push(more(node(operator, &format!("{operator}_{name}"), inputs, &[&name])));
+        name
+    }
+
+    fn tensor<const D: usize>(&mut self, tensor: Tensor<D>) -> Result<String> {
+        let dims = tensor.dims();
+        Ok(self.constant(&dims, &values(tensor)?))
+    }
+
+    /// A linear layer over rows.
+    ///
+    /// # Errors
+    /// Where weights cannot be read.
+    pub fn linear(&mut self, layer: &Linear, rows: &str) -> Result<String> {
+        let weight = self.tensor(layer.weight.val())?;
+        let mut inputs = vec![rows, &weight];
+        let bias = layer.bias.as_ref().map(|bias| self.tensor(bias.val())).transpose()?;
+        inputs.extend(bias.as_deref());
+        Ok(self.op("Gemm", &inputs, |node| node))
+    }
+
+    /// Normalisation of each row.
+    ///
+    /// # Errors
+    /// Where weights cannot be read.
+    pub fn layer_norm(&mut self, layer: &LayerNorm, rows: &str) -> Result<String> {
+        let gain = self.tensor(layer.gamma.val())?;
+        let mut inputs = vec![rows, &gain];
+        let shift = layer.beta.as_ref().map(|shift| self.tensor(shift.val())).transpose()?;
+        inputs.extend(shift.as_deref());
+        let epsilon = NORM_EPSILON as f32;
+        Ok(self.op("LayerNormalization", &inputs, |n| n.with_int("axis", -1).with_float("epsilon", epsilon)))
+    }
+
+    /// GELU by the error function: x (1 + erf(x / sqrt 2)) / 2. The operator itself is younger than many runtimes.
+    pub fn gelu(&mut self, x: &str) -> String {
+        let scale = self.constant(&[], &[std::f32::consts::FRAC_1_SQRT_2]);
+        let (one, half) = (self.constant(&[], &[1.0]), self.constant(&[], &[0.5]));
+        let scaled = self.op("Mul", &[x, &scale], |n| n);
+        let erf = self.op("Erf", &[&scaled], |n| n);
+        let raised = self.op("Add", &[&erf, &one], |n| n);
+        let product = self.op("Mul", &[x, &raised], |n| n);
+        self.op("Mul", &[&product, &half], |n| n)
+    }
+
+    /// A perceptron over rows.
+    ///
+    /// # Errors
+    /// Where weights cannot be read.
+    pub fn perceptron(&mut self, layer: &Perceptron, rows: &str) -> Result<String> {
+        let normal = self.layer_norm(&layer.norm, rows)?;
+        let hidden = self.linear(&layer.up, &normal)?;
+        let hidden = self.gelu(&hidden);
+        self.linear(&layer.down, &hidden)
+    }
+
+    /// A convolution over a square with zeros around the picture.
+    ///
+    /// # Errors
+    /// Where weights cannot be read.
+    pub fn convolution(&mut self, layer: &Conv2d, pictures: &str) -> Result<String> {
+        let bias = layer.bias.as_ref().map(|bias| values(bias.val())).transpose()?;
+        let weights = values(layer.weight.val())?;
+        Ok(self.weighted(layer, &weights, bias.as_deref(), pictures))
+    }
+
+    /// A convolution with its normalisation folded into its weights.
+    ///
+    /// # Errors
+    /// Where weights cannot be read.
+    pub fn conv_norm(&mut self, layer: &ConvNorm, pictures: &str) -> Result<String> {
+        let ConvNorm { conv, norm } = layer;
+        let (mean, variance) = (values(norm.running_mean.value())?, values(norm.running_var.value())?);
+        let (gain, shift) = (values(norm.gamma.val())?, values(norm.beta.val())?);
+        let scale: Vec<f64> = gain
+            .iter()
+            .zip(&variance)
+            .map(|(&g, &v)| f64::from(g) / (f64::from(v) + norm.epsilon).sqrt())
+            .collect();
+        let mut weights = values(conv.weight.val())?;
+        let each = weights.len() / scale.len().max(1);
+        for (own, scale) in weights.chunks_exact_mut(each.max(1)).zip(&scale) {
+            own.iter_mut().for_each(|w| *w = (f64::from(*w) * scale) as f32);
+        }
+        let bias =
+            shift.iter().zip(&mean).zip(&scale).map(|((&b, &m), s)| (f64::from(b) - f64::from(m) * s) as f32);
+        Ok(self.weighted(conv, &weights, Some(&bias.collect::<Vec<_>>()), pictures))
+    }
+
+    fn weighted(&mut self, layer: &Conv2d, weights: &[f32], bias: Option<&[f32]>, pictures: &str) -> String {
+        let dims = layer.weight.dims();
+        let weight = self.constant(&dims, weights);
+        let bias = bias.map(|bias| self.constant(&[bias.len()], bias));
+        let mut inputs = vec![pictures, &weight];
+        inputs.extend(bias.as_deref());
+        let pad = (dims[2] / 2) as i64;
+        // What the standard lets out, some runtimes ask for.
+        self.op("Conv", &inputs, |n| {
+            let n = n.with_ints("pads", &[pad; 4]).with_ints("strides", &[1, 1]);
+            n.with_ints("dilations", &[1, 1]).with_int("group", 1)
+        })
+    }
+
+    /// [`halve`](crate::pictures::halve).
+    pub fn halve(&mut self, pictures: &str) -> String {
+        self.op("MaxPool", &[pictures], |n| {
+            n.with_ints("kernel_shape", &[2, 2]).with_ints("strides", &[2, 2])
+        })
+    }
+
+    /// [`double`](crate::pictures::double).
+    pub fn double(&mut self, pictures: &str) -> String {
+        let scales = self.constant(&[4], &[1.0, 1.0, 2.0, 2.0]);
+        self.op("Resize", &[pictures, "", &scales], |n| {
+            n.with_text("mode", "linear").with_text("coordinate_transformation_mode", "align_corners")
+        })
+    }
+
+    /// The file of a graph of tensors of fixed shapes: inputs are `(name, shape)`; an output's name is that of the value which it is, and
+    /// it goes out as its third entry.
+    ///
+    /// # Errors
+    /// Where the file would be too large.
+    pub fn of_shapes(
+        mut self,
+        inputs: &[(&str, &[usize])],
+        outputs: &[(&str, &[usize], &str)],
+    ) -> Result<Vec<u8>> {
+        for (from, _, to) in outputs {
+            self.nodes.push(node("Identity", to, &[from], &[to]));
+        }
+        let tensor = |name: &str, shape: &[usize]| {
+            let axes: Vec<std::result::Result<i64, &str>> = shape.iter().map(|&n| Ok(n as i64)).collect();
+            value(name, DataType::Float, Some(&axes))
+        };
+        let inputs = inputs.iter().map(|(name, shape)| tensor(name, shape)).collect();
+        let outputs = outputs.iter().map(|(_, shape, name)| tensor(name, shape)).collect();
+        Ok(file::write(&model(OPSET, self.nodes, self.constants, inputs, outputs))?)
+    }
+
+    /// The file of a graph over rows: inputs and outputs are `(name, columns)`, of as many rows as there are; an output's name is that of
+    /// the value which it is, and it goes out as its third entry.
+    ///
+    /// # Errors
+    /// Where the file would be too large.
+    pub fn over_rows(mut self, inputs: &[(&str, usize)], outputs: &[(&str, usize, &str)]) -> Result<Vec<u8>> {
+        for (from, _, to) in outputs {
+            self.nodes.push(node("Identity", to, &[from], &[to]));
+        }
+        let rows = |name: &str, columns: usize| {
+            value(name, DataType::Float, Some(&[Err("rows"), Ok(columns as i64)]))
+        };
+        let inputs = inputs.iter().map(|(name, columns)| rows(name, *columns)).collect();
+        let outputs = outputs.iter().map(|(_, columns, name)| rows(name, *columns)).collect();
+        Ok(file::write(&model(OPSET, self.nodes, self.constants, inputs, outputs))?)
+    }
+}
+
+/// The values of a tensor.
+///
+/// # Errors
+/// Where the device failed.
+pub fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    let data = tensor.try_into_data().map_err(|e| Error::Tensor(e.to_string()))?;
+    data.try_to_vec().map_err(|e| Error::Tensor(format!("{e:?}")))
+}
+
+/// Compares what a runtime made of an ONNX file with what the network gave.
+///
+/// # Errors
+/// [`Error::Unfaithful`] where they differ by more than [`FAITHFUL`].
+pub fn compare(runtime: &[f32], network: &[f32]) -> Result<()> {
+    let most = network.iter().fold(0f32, |m, v| m.max(v.abs()));
+    let apart = runtime.iter().zip(network).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+    let apart = f64::from(apart) / f64::from(most).max(f64::MIN_POSITIVE);
+    // Negated, so that NaN is a difference.
+    let alike = apart <= FAITHFUL && runtime.iter().all(|v| v.is_finite());
+    if runtime.len() == network.len() && alike { Ok(()) } else { Err(Error::Unfaithful { apart }) }
+}

@@ -1,0 +1,27 @@
+//! Training of small networks on good scans, for the method plugins that have one.
+//!
+//! Networks, losses and optimisers are burn's, on its CPU backend. What comes out of a training is an ONNX file, which the host's
+//! inference service runs: nothing of burn is needed to score.
+//!
+//! - [`layers`] and [`pictures`]: layers with seeded weights; [`losses`]: what is minimised; [`schedule`]: learning rates.
+//! - [`run`]: the loop: progress, cancelling, a limit of time, and the best of what was tried by a criterion.
+//! - [`export`]: trained layers as nodes of an ONNX graph.
+//! - [`threads`]: training on as many threads as the host has.
+//!
+//! # Determinism
+//! Weights and orders are drawn from a seeded stream cipher, and burn's sums do not depend on the number of threads, so that the same
+//! scans and seed give the same bits - unless a limit of time ends a training.
+
+mod error;
+pub mod export;
+pub mod layers;
+pub mod losses;
+pub mod pictures;
+pub mod run;
+pub mod schedule;
+pub mod threads;
+
+pub use error::{Error, Result};
+
+/// The tensor library, for the plugins: one version in one place.
+pub use burn;

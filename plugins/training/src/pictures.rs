@@ -1,0 +1,66 @@
+//! Layers over pictures `[n, channels, h, w]`, with seeded weights.
+
+use crate::layers::Draws;
+use burn::module::{Module, Param};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Initializer, PaddingConfig2d};
+use burn::tensor::module::{interpolate, max_pool2d};
+use burn::tensor::ops::{InterpolateMode, InterpolateOptions, MaxPoolOptions};
+use burn::tensor::{Device, Tensor, TensorData};
+
+/// A convolution of a square of `side` cells (odd), with zeros around the picture. Its weights are drawn as PyTorch's are: evenly
+/// from -1/sqrt(n) to 1/sqrt(n), n the values that go into a cell.
+pub fn convolution(
+    [inputs, outputs]: [usize; 2],
+    side: usize,
+    bias: bool,
+    draws: &mut Draws,
+    device: &Device,
+) -> Conv2d {
+    let area = side * side;
+    let bound = 1.0 / ((inputs * area).max(1) as f64).sqrt();
+    let config = Conv2dConfig::new([inputs, outputs], [side, side]).with_padding(PaddingConfig2d::Same);
+    // Weights that nobody draws twice.
+    let mut layer = config.with_bias(false).with_initializer(Initializer::Zeros).init(device);
+    let weight =
+        TensorData::new(draws.uniform(inputs * outputs * area, bound), [outputs, inputs, side, side]);
+    layer.weight = Param::from_tensor(Tensor::from_data(weight, device));
+    if bias {
+        let bias = TensorData::new(draws.uniform(outputs, bound), [outputs]);
+        layer.bias = Some(Param::from_tensor(Tensor::from_data(bias, device)));
+    }
+    layer
+}
+
+/// A convolution and the normalisation of each of its channels over the batch, as one layer.
+#[derive(Module, Debug)]
+pub struct ConvNorm {
+    /// Without bias: the normalisation has one.
+    pub conv: Conv2d,
+    /// Over the batch while training, by what it has seen after.
+    pub norm: BatchNorm,
+}
+
+impl ConvNorm {
+    /// From `inputs` to `outputs` channels over a square of `side` cells.
+    pub fn new([inputs, outputs]: [usize; 2], side: usize, draws: &mut Draws, device: &Device) -> Self {
+        let conv = convolution([inputs, outputs], side, false, draws, device);
+        Self { conv, norm: BatchNormConfig::new(outputs).init(device) }
+    }
+
+    /// `[n, inputs, h, w]` to `[n, outputs, h, w]`.
+    pub fn forward(&self, pictures: Tensor<4>) -> Tensor<4> {
+        self.norm.forward(self.conv.forward(pictures))
+    }
+}
+
+/// The greatest value of each 2 x 2 cells.
+pub fn halve(pictures: Tensor<4>) -> Tensor<4> {
+    max_pool2d(pictures, MaxPoolOptions::new([2, 2]).with_stride([2, 2]))
+}
+
+/// Twice the size, bilinear, corners on corners, as EasyNet's and DRAEM's code.
+pub fn double(pictures: Tensor<4>) -> Tensor<4> {
+    let options = InterpolateOptions::new(InterpolateMode::Bilinear);
+    interpolate(pictures, options.with_scale_factor([2.0, 2.0]).with_align_corners(true))
+}

@@ -1,0 +1,16 @@
+//! Training on as many threads as the host has.
+
+use crate::error::Result;
+
+/// Does `work` with burn on `threads` threads. They are this crate's own, because burn takes whatever pool it is called in, and end with
+/// the work.
+///
+/// # Errors
+/// Where no threads can be started.
+pub fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Result<T> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.max(1))
+        .thread_name(|i| format!("training {i}"))
+        .build()?;
+    Ok(pool.install(work))
+}

@@ -1,0 +1,136 @@
+//! Methods that train a network: fitted, scored and repeated by the built program.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::path::Path;
+use support::{Category, assay, exit_with, json_lines, stderr, stdout, succeed};
+
+/// M3DM's three banks and decision layer on one tap of each modality.
+const M3DM: &str = r#"
+format = 1
+recipe = { number = 9, name = "m3dm, small" }
+[engine]
+runtime = "rten"
+[sensors]
+colour = "rgb/{id}.png"
+height = "xyz/{id}.tiff"
+[steps]
+look    = { method = "onnx", from = "colour", size = 128, taps = ["c3"] }
+normals = { method = "normals", from = "height", window = 2 }
+relief  = { method = "onnx", from = "normals", size = 128, taps = ["c3"] }
+shape   = { method = "fpfh", from = "height", size = 64, cells = 16 }
+fusion  = { method = "m3dm", from = { rgb = "look", xyz = ["relief", "shape"] }, epochs = 2, batch = 256, max_rows = 2000, hidden = 2 }
+colour_bank = { method = "patchcore", from = "fusion.rgb", pool = 1, max_bank = 500, raw = true }
+height_bank = { method = "patchcore", from = "fusion.xyz", pool = 1, max_bank = 500, raw = true }
+fused_bank  = { method = "patchcore", from = "fusion.fused", pool = 1, max_bank = 500, raw = true }
+found       = { method = "one-class-svm", from = ["colour_bank", "height_bank", "fused_bank"] }
+[decide]
+false_reject_rate = 0.2
+"#;
+
+/// EasyNet by itself: the probabilities are the scores.
+const EASYNET: &str = r#"
+format = 1
+recipe = { number = 10, name = "easynet, small" }
+[engine]
+runtime = "rten"
+[sensors]
+colour = "rgb/{id}.png"
+height = "xyz/{id}.tiff"
+[steps]
+found = { method = "easynet", from = { colour = "colour", depth = "height" }, size = 64, width = 4, steps = 60, raw = true }
+[decide]
+false_reject_rate = 0.2
+"#;
+
+fn category(recipe: &str) -> Category {
+    let category = Category::small();
+    std::fs::write(category.path("recipe.toml"), recipe).unwrap();
+    category
+}
+
+fn scores(model: &Path, scans: &Path) -> Vec<String> {
+    let output = assay().arg("score").arg(model).arg(scans).output().unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{}", stderr(&output));
+    json_lines(&output).iter().map(|line| line["score"].to_string()).collect()
+}
+
+#[test]
+fn m3dm_trains_its_fusion_and_finds_what_changes_the_surface_the_same_at_any_number_of_threads() {
+    let category = category(M3DM);
+    let model = category.fit("one.assay", &["--threads", "1"]);
+    let again = category.fit("two.assay", &["--threads", "2"]);
+    assert!(std::fs::read(&model).unwrap() == std::fs::read(&again).unwrap());
+    let eval = succeed(assay().arg("eval").arg(&model).arg("--json").arg("--data").arg(category.scans()));
+    let eval = &json_lines(&eval)[0];
+    for (figure, least) in [("image_auroc", 0.9), ("au_pro_30", 0.75)] {
+        assert!(eval[figure].as_f64().unwrap() > least, "{figure}: {eval}");
+    }
+    let shown = stdout(&succeed(assay().arg("show").arg(&model)));
+    assert!(shown.contains("m3dm"), "{shown}");
+    // Another seed trains another network.
+    let seeded = format!("seed = 8\n{M3DM}");
+    std::fs::write(category.path("recipe.toml"), seeded).unwrap();
+    let other = category.fit("three.assay", &[]);
+    let good = category.scans().join("test/good");
+    assert_ne!(scores(&model, &good), scores(&other, &good));
+}
+
+#[test]
+fn m3dm_without_its_training_puts_the_patches_side_by_side() {
+    let category = category(&M3DM.replace("epochs = 2", "uff = false, epochs = 2"));
+    let model = category.fit("plain.assay", &[]);
+    assert_eq!(scores(&model, &category.scans().join("test/good")).len(), 3);
+}
+
+#[test]
+fn a_wrong_parameter_of_a_training_is_found_before_anything_is_read() {
+    let category = category(&M3DM.replace("epochs = 2", "epochs = 0"));
+    let output = exit_with(assay().args(["recipe", "check"]).arg(category.path("recipe.toml")), 2);
+    assert!(stderr(&output).contains("epochs"), "{}", stderr(&output));
+}
+
+#[test]
+fn easynet_is_fitted_once_gives_probabilities_and_the_same_file_at_any_number_of_threads() {
+    let category = category(EASYNET);
+    let one = category.fit("one.assay", &["--threads", "1"]);
+    let two = category.fit("two.assay", &["--threads", "2"]);
+    assert!(std::fs::read(&one).unwrap() == std::fs::read(&two).unwrap());
+    let scans = category.scans().join("test/good");
+    let found = scores(&one, &scans);
+    assert_eq!(found.len(), 3);
+    assert!(found.iter().all(|s| (0.0..=1.0).contains(&s.parse::<f64>().unwrap())), "{found:?}");
+    let size = std::fs::metadata(&one).unwrap().len();
+    assert!(size < 2 << 20, "{size} bytes");
+}
+
+#[test]
+fn what_follows_a_method_that_is_fitted_once_learns_from_scans_that_it_did_not_see() {
+    let fused = EASYNET.replace("raw = true }\n", "raw = true }\nshape = { method = \"fpfh\", from = \"height\", size = 64, cells = 16 }\nbank = { method = \"patchcore\", from = \"shape\", max_bank = 500, raw = true }\nboth = { method = \"one-class-svm\", from = [\"found\", \"bank\"] }\n").replace("steps = 60", "steps = 10");
+    let category = category(&fused);
+    let model = category.fit("both.assay", &[]);
+    assert_eq!(scores(&model, &category.scans().join("test/good")).len(), 3);
+}
+
+#[test]
+fn easynet_takes_colour_alone_or_depth_alone() {
+    for only in ["{ colour = \"colour\" }", "{ depth = \"height\" }"] {
+        let from = EASYNET.replace("{ colour = \"colour\", depth = \"height\" }", only);
+        assert_ne!(from, EASYNET);
+        let unused = if only.contains("depth") {
+            "colour = \"rgb/{id}.png\"\n"
+        } else {
+            "height = \"xyz/{id}.tiff\"\n"
+        };
+        let category = category(&from.replace(unused, "").replace("steps = 60", "steps = 5"));
+        let model = category.fit("one.assay", &[]);
+        assert_eq!(scores(&model, &category.scans().join("test/good")).len(), 3);
+    }
+}
