@@ -3,11 +3,12 @@
 
 use assay_training::burn::module::{Module, Param};
 use assay_training::burn::optim::{AdamWConfig, GradientsParams};
-use assay_training::burn::tensor::activation::softmax;
+use assay_training::burn::tensor::activation::{leaky_relu, relu, softmax};
 use assay_training::burn::tensor::{Device, Tensor, TensorData};
 use assay_training::export::{Graph, compare, values};
 use assay_training::layers::{Draws, Perceptron};
 use assay_training::losses::{cosine, dissimilarity, focal, info_nce, mean_square};
+use assay_training::pictures::{ConvNorm, double, halve};
 use rten_tensor::AsView as _;
 use safetensors::SafeTensors;
 
@@ -139,6 +140,57 @@ fn a_perceptron_its_gradients_and_adamw_are_pytorchs() {
         network = optimizer.step(0.003, network, gradients);
     }
     agree(&reference, "perceptron.after", &network);
+}
+
+/// The layers of the file.
+fn layers(reference: &Reference) -> [ConvNorm; 2] {
+    let device = Device::flex().autodiff();
+    [("first", [3, 4], 3), ("second", [4, 2], 1)].map(|(name, channels, side)| {
+        let mut layer = ConvNorm::new(channels, side, &mut Draws::new(0), &device);
+        layer.conv.weight = Param::from_tensor(reference.tensor::<4>(&format!("picture.{name}.weight")));
+        layer.norm.gamma = Param::from_tensor(reference.tensor::<1>(&format!("picture.{name}.gamma")));
+        layer.norm.beta = Param::from_tensor(reference.tensor::<1>(&format!("picture.{name}.beta")));
+        layer
+    })
+}
+
+fn picture([first, second]: &[ConvNorm; 2], x: Tensor<4>) -> Tensor<4> {
+    leaky_relu(second.forward(double(halve(relu(first.forward(x))))), 0.2)
+}
+
+#[test]
+fn layers_over_pictures_their_gradients_and_what_they_keep_are_pytorchs() {
+    let reference = Reference::read();
+    let layers = layers(&reference);
+    let x = reference.tensor::<4>("picture.x").require_grad();
+    let y = picture(&layers, x.clone());
+    reference.agrees("picture.y", y.clone());
+    let gradients = mean_square(y, reference.tensor("picture.target")).backward();
+    reference.agrees("picture.grad.x", x.grad(&gradients).unwrap());
+    for (name, layer) in ["first", "second"].into_iter().zip(&layers) {
+        let weight = layer.conv.weight.val().grad(&gradients).unwrap();
+        reference.agrees(&format!("picture.grad.{name}.weight"), weight);
+        for (part, of) in [("gamma", &layer.norm.gamma), ("beta", &layer.norm.beta)] {
+            reference.agrees(&format!("picture.grad.{name}.{part}"), of.val().grad(&gradients).unwrap());
+        }
+    }
+    // Once trained: by the statistics that were seen, in the file as in the network.
+    let trained = layers.map(|layer| layer.valid());
+    reference.agrees("picture.seen", picture(&trained, x.inner()));
+    let mut graph = Graph::default();
+    let first = graph.conv_norm(&trained[0], "x").unwrap();
+    let first = graph.op("Relu", &[&first], |n| n);
+    let halved = graph.halve(&first);
+    let doubled = graph.double(&halved);
+    let second = graph.conv_norm(&trained[1], &doubled).unwrap();
+    let y = graph.op("LeakyRelu", &[&second], |n| n.with_float("alpha", 0.2));
+    let bytes = graph.of_shapes(&[("x", &[2, 3, 8, 6])], &[(&y, &[2, 2, 8, 6], "y")]).unwrap();
+    let model = rten::Model::load(bytes).unwrap();
+    let input = rten::Value::from_shape(&[2usize, 3, 8, 6], reference.values("picture.x").1).unwrap();
+    let id = model.node_id("x").unwrap();
+    let mut outputs = model.run(vec![(id, input.into())], &[model.node_id("y").unwrap()], None).unwrap();
+    let found: Vec<f32> = outputs.remove(0).into_tensor::<f32>().unwrap().to_vec();
+    compare(&found, &reference.values("picture.seen").1).unwrap();
 }
 
 #[test]

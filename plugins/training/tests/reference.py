@@ -116,6 +116,37 @@ for step in range(3):
 for name, weight in zip(names, weights):
     keep(f"perceptron.after.{name}", weight)
 
+# Two convolutions with batch norm, the first halved and doubled again on the way: the parts of EasyNet's networks. What comes out, gradients, and
+# what comes out by the statistics that were seen. These keep the biased variance here, as burn does.
+names = ["first.weight", "first.gamma", "first.beta", "second.weight", "second.gamma", "second.beta"]
+weights = [0.3 * draw(4, 3, 3, 3), 1 + 0.1 * draw(4), 0.1 * draw(4), draw(2, 4, 1, 1), 1 + 0.1 * draw(2), 0.1 * draw(2)]
+weights = [w.requires_grad_() for w in weights]
+x, target = draw(2, 3, 8, 6).requires_grad_(), draw(2, 2, 8, 6)
+seen = {}
+
+
+def norm(name, y, gamma, beta, training):
+    if training:
+        variance, mean = torch.var_mean(y, (0, 2, 3), unbiased=False)
+        seen[name] = ((0.9 * 0 + 0.1 * mean).detach(), (0.9 + 0.1 * variance).detach())
+        return F.batch_norm(y, None, None, gamma, beta, True)
+    return F.batch_norm(y, *seen[name], gamma, beta, False)
+
+
+def picture(training):
+    w1, g1, b1, w2, g2, b2 = weights
+    y = F.relu(norm("first", F.conv2d(x, w1, padding=1), g1, b1, training))
+    y = F.interpolate(F.max_pool2d(y, 2), scale_factor=2, mode="bilinear", align_corners=True)
+    return F.leaky_relu(norm("second", F.conv2d(y, w2), g2, b2, training), 0.2)
+
+
+y = picture(True)
+F.mse_loss(y, target).backward()
+keep("picture.x", x), keep("picture.target", target), keep("picture.y", y), keep("picture.grad.x", x.grad)
+for name, weight in zip(names, weights):
+    keep(f"picture.{name}", weight), keep(f"picture.grad.{name}", weight.grad)
+keep("picture.seen", picture(False))
+
 path = pathlib.Path(__file__).with_name("reference.safetensors")
 safetensors.numpy.save_file(found, path, metadata={"torch": torch.__version__, "numpy": np.__version__})
 print(f"{path.name}: {len(found)} tensors, {path.stat().st_size} bytes")
