@@ -75,6 +75,7 @@ fn all_bundled_methods_are_found_in_their_libraries() {
             "one-class-svm",
             "padim",
             "patchcore",
+            "point-mae",
             "sum",
             "weighted"
         ]

@@ -10,7 +10,7 @@ use crate::value::Content;
 use assay_data::{Sensor, SensorKind};
 use assay_inference::{DEFAULT_BACKBONE, Engine};
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where an input comes from.
@@ -73,6 +73,8 @@ pub struct Graph {
     pub steps: Vec<Step>,
     /// The scores that become the map: `(step, output)`.
     pub last: (usize, usize),
+    /// The recipe's folder, which files that parameters name are relative to.
+    pub folder: PathBuf,
 }
 
 /// Ids of the methods that the engine has itself.
@@ -134,7 +136,8 @@ impl Graph {
         engine: &Engine,
         files: OnnxFiles<'_>,
     ) -> Result<Self> {
-        let mut graph = Self { steps: Vec::new(), last: (0, 0) };
+        let folder = Path::new(&recipe.file).parent().unwrap_or(Path::new("")).to_path_buf();
+        let mut graph = Self { steps: Vec::new(), last: (0, 0), folder };
         let mut done: HashMap<&str, usize> = HashMap::new();
         for decl in in_order(recipe)? {
             let step = resolve_step(recipe, decl, registry, engine, files, &graph, &done)?;
@@ -355,6 +358,20 @@ fn params(recipe: &Recipe, decl: &StepDecl, info: &MethodInfo) -> Result<Vec<Par
         values[at] = param_value(&info.params[at], node).map_err(fail)?;
     }
     Ok(values)
+}
+
+/// Parameters as an instance gets them: files, whose unit is `path`, relative to the working directory instead of to `folder`.
+pub(crate) fn with_paths(info: &MethodInfo, params: &[ParamValue], folder: &Path) -> Vec<ParamValue> {
+    let mut params = params.to_vec();
+    for (info, value) in info.params.iter().zip(&mut params) {
+        if let ParamValue::String(file) = value
+            && info.unit == "path"
+            && !file.is_empty()
+        {
+            *file = folder.join(&*file).to_string_lossy().into_owned();
+        }
+    }
+    params
 }
 
 /// A TOML value as the parameter wants it: integers pass as numbers, one value as a list of one.

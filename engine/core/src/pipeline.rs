@@ -1,7 +1,7 @@
 //! The steps at work: planned for one native size, run on one scan after the other.
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Source, Step, Worker, content_of};
+use crate::graph::{Graph, Source, Step, Worker, content_of, with_paths};
 use crate::partial::Partial;
 use crate::plugin::{Failure, Instance, Services};
 use crate::prepare::{Prepared, on_cells, restrict, restrict_softly};
@@ -213,7 +213,7 @@ impl Pipeline {
             &step.name,
             step_seed(self.seed, &step.name),
             &self.services,
-            &step.params,
+            &with_paths(&step.info, &step.params, &self.graph.folder),
             inputs,
             self.native,
         )

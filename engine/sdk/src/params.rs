@@ -109,7 +109,8 @@ impl ParamInfo {
         Self { max: max.into(), ..self }
     }
 
-    /// Sets the unit.
+    /// Sets the unit. A text whose unit is `path` names a file, which the host gives relative to the working directory and a recipe
+    /// relative to its own folder.
     pub fn unit(self, unit: &'static str) -> Self {
         Self { unit, ..self }
     }

@@ -254,7 +254,7 @@ typedef struct assay_param {
   uint32_t struct_size;
   uint32_t type;
   const char *name, *doc;
-  const char *unit;              /* NULL: none */
+  const char *unit;              /* NULL: none; "path": a file, in a recipe relative to its folder, here relative to the working directory */
   const assay_param_value *default_value;
   double min, max;               /* of numbers, inclusive; of a list's items; -INFINITY, INFINITY: unbounded */
   const char *const *choices;    /* of strings: the only values; NULL: any */
