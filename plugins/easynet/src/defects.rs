@@ -8,7 +8,7 @@ use assay_training::layers::Draws;
 /// Tries to place a defect on the part.
 const TRIES: usize = 8;
 
-/// A most a texture lets shine through.
+/// The most of a picture that shines through a texture.
 const MOST_THROUGH: f32 = 0.8;
 
 /// Highest bump, as a share of the range of depths.

@@ -5,7 +5,7 @@ use crate::gate::{ALWAYS, NEVER, auroc, choose};
 use crate::network::GRAIN;
 use crate::scans::Shape;
 use crate::train::{Options, Scans, learn};
-use assay_kernels::choice::Reservoir;
+use assay_kernels::apart::Apart;
 use assay_sdk::{
     Content, Error, Fit, Host, Info, InputPort, Layout, Level, Method, Next, OutputPort, OutputSpec, Outputs,
     Parallel, Result, Sample, Spec,
@@ -36,9 +36,6 @@ assay_sdk::params! {
     }
 }
 
-/// One scan in so many, the last ones, is held out of the training: with synthetic defects it chooses the network and the gate.
-const HELD_SHARE: u64 = 10;
-
 /// Most scans that are held out.
 const HELD_SCANS: usize = 16;
 
@@ -47,17 +44,8 @@ pub struct EasyNet {
     settings: Settings,
     host: Host,
     shape: Option<Shape>,
-    gathered: Option<Gathered>,
+    gathered: Option<Apart>,
     fitted: Option<Fitted>,
-}
-
-/// Scans that a pass has seen.
-struct Gathered {
-    learned: Reservoir,
-    held: Reservoir,
-    /// The scans from this one on are held out.
-    first_held: u64,
-    scans: u64,
 }
 
 impl EasyNet {
@@ -191,32 +179,22 @@ impl Method for EasyNet {
     fn fit_begin(&mut self, fit: Fit) -> Result<()> {
         let (values, seed) = (self.shape()?.values(), self.host.seed());
         let scans = self.settings.max_scans as usize;
-        let held = (fit.samples / HELD_SHARE).max(1);
         self.fitted = None;
-        self.gathered = Some(Gathered {
-            learned: Reservoir::new(values, scans, seed)?,
-            held: Reservoir::new(values, HELD_SCANS, seed)?,
-            first_held: fit.samples.saturating_sub(held),
-            scans: 0,
-        });
+        self.gathered = Some(Apart::new(values, [scans, HELD_SCANS], fit.samples, seed)?);
         Ok(())
     }
 
     fn fit_add(&mut self, sample: &Sample<'_>) -> Result<()> {
         let row = self.shape()?.row(sample)?;
         let gathered = self.gathered.as_mut().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
-        let of =
-            if gathered.scans < gathered.first_held { &mut gathered.learned } else { &mut gathered.held };
-        gathered.scans += 1;
         let row = ArrayView2::from_shape((1, row.len()), &row).map_err(|e| Error::internal(e.to_string()))?;
-        Ok(of.offer(row, &[true])?)
+        Ok(gathered.offer(row, &[true])?)
     }
 
     fn fit_end(&mut self) -> Result<Next> {
-        let Gathered { learned, held, .. } =
-            self.gathered.take().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
+        let gathered = self.gathered.take().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
         let shape = self.shape()?;
-        let (learned, held) = (learned.into_rows(), held.into_rows());
+        let [learned, held] = gathered.into_rows();
         if learned.nrows() == 0 || held.nrows() == 0 {
             return Err(Error::input("colour", "easynet takes at least two scans to learn from"));
         }

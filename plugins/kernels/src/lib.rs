@@ -12,10 +12,12 @@
 //! | [`distance`] | the one squared distance that every reported figure comes from |
 //! | [`bank`] | exact nearest rows of a memory bank |
 //! | [`choice`], [`held`], [`projection`], [`coreset`] | which rows a bank keeps |
+//! | [`apart`] | which rows a training learns from, and which judge it |
 //! | [`score`] | PatchCore's image score |
 //! | [`gaussian`] | one Gaussian a position, and the Mahalanobis distance to it |
 
 pub mod adaptive;
+pub mod apart;
 pub mod bank;
 pub mod choice;
 pub mod coreset;

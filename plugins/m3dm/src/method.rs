@@ -3,7 +3,8 @@
 use crate::patches::{Modality, Patches, Plan};
 use crate::standard::{Scales, Standard};
 use crate::uff::{Options, Pairs, fuse, train};
-use assay_kernels::choice::{Reservoir, choose};
+use assay_kernels::apart::Apart;
+use assay_kernels::choice::choose;
 use assay_sdk::state::{read_count, read_u8s, read_u64, write_u8s, write_u64};
 use assay_sdk::{
     Content, Error, Fit, Host, Info, InputPort, Layout, Method, Next, OnnxSession, OutputPort, OutputSpec,
@@ -45,9 +46,6 @@ const STATE_VERSION: u64 = 1;
 /// Most bytes of a saved network.
 const MOST_BYTES: usize = 1 << 31;
 
-/// One scan in so many, the last ones, is held out of the training: its patches choose the network.
-const HELD_SHARE: u64 = 10;
-
 /// Most pairs that are held out.
 const HELD_ROWS: usize = 8192;
 
@@ -56,17 +54,8 @@ pub struct M3dm {
     settings: Settings,
     host: Host,
     plan: Option<Plan>,
-    gathered: Option<Gathered>,
+    gathered: Option<Apart>,
     fitted: Option<Fitted>,
-}
-
-/// Pairs of patches that a pass has seen.
-struct Gathered {
-    learned: Reservoir,
-    held: Reservoir,
-    /// The scans from this one on are held out.
-    first_held: u64,
-    scans: u64,
 }
 
 /// What is learned.
@@ -204,14 +193,8 @@ impl Method for M3dm {
         let dims: usize = self.planned()?.widths().iter().sum();
         let rows = self.settings.max_rows as usize;
         let seed = self.host.seed();
-        let held = (fit.samples / HELD_SHARE).max(1);
         self.fitted = None;
-        self.gathered = Some(Gathered {
-            learned: Reservoir::new(dims, rows, seed)?,
-            held: Reservoir::new(dims, HELD_ROWS.min(rows), seed)?,
-            first_held: fit.samples.saturating_sub(held),
-            scans: 0,
-        });
+        self.gathered = Some(Apart::new(dims, [rows, HELD_ROWS.min(rows)], fit.samples, seed)?);
         Ok(())
     }
 
@@ -219,18 +202,14 @@ impl Method for M3dm {
         let (rgb, xyz) = (self.patches(Modality::Rgb, sample)?, self.patches(Modality::Xyz, sample)?);
         let pairs = self.planned()?.pairs(&rgb, &xyz);
         let gathered = self.gathered.as_mut().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
-        let of =
-            if gathered.scans < gathered.first_held { &mut gathered.learned } else { &mut gathered.held };
-        gathered.scans += 1;
-        Ok(of.offer(pairs.vectors.view(), &pairs.valid)?)
+        Ok(gathered.offer(pairs.vectors.view(), &pairs.valid)?)
     }
 
     fn fit_end(&mut self) -> Result<Next> {
-        let Gathered { learned, held, .. } =
-            self.gathered.take().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
+        let gathered = self.gathered.take().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
         let plan = self.planned()?;
         let widths = plan.widths();
-        let (mut learned, mut held) = (learned.into_rows(), held.into_rows());
+        let [mut learned, mut held] = gathered.into_rows();
         if learned.nrows() == 0 {
             return Err(Error::input(
                 "features",
