@@ -199,3 +199,68 @@ fn features_of_a_point_transformer_come_from_the_file_beside_the_recipe_and_go_w
     std::fs::remove_file(&file).unwrap();
     assert_eq!(scores(&one, &category.scans().join("test/good")).len(), 3);
 }
+
+/// Interrupts `command` as Ctrl-C does once it has said `line`, and returns all that it said.
+#[cfg(unix)]
+fn interrupted_after(line: &str, command: &mut std::process::Command) -> String {
+    use std::io::{BufRead as _, BufReader};
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    for heard in BufReader::new(child.stderr.take().unwrap()).lines() {
+        let heard = heard.unwrap();
+        if heard.contains(line) {
+            // In the middle of what comes next.
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            let id = child.id().to_string();
+            assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        }
+        said += &heard;
+        said.push('\n');
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(2), "{said}");
+    said
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_training_is_kept_and_the_same_command_ends_it_as_if_nothing_had_been() {
+    // Long enough to be interrupted.
+    let long = EASYNET.replace("size = 64, width = 4, steps = 60", "size = 32, width = 2, steps = 400");
+    assert_ne!(long, EASYNET);
+    let category = category(&long);
+    let model = category.fit("whole.assay", &[]);
+    let part = category.path("part.assay");
+    let fit = |more: &[&str]| {
+        // Not quiet.
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_assay"));
+        command.env_remove("ASSAY_PLUGIN_PATH");
+        command.arg("fit").arg(category.path("recipe.toml")).arg("--data").arg(category.scans());
+        command.arg("-o").arg(&part).args(more);
+        command
+    };
+    let said = interrupted_after("features for found", &mut fit(&[]));
+    let kept = category.path("part.assay.unfinished");
+    assert!(
+        said.contains("the same command goes on with it") && said.contains("part.assay.unfinished"),
+        "{said}"
+    );
+    assert!(kept.is_dir() && !part.exists());
+    let first_step = |output: &std::process::Output| {
+        let text = stderr(output);
+        text.contains("goes on where the interrupted fit was")
+    };
+    // Other threads: the bits do not depend on them.
+    assert!(first_step(&succeed(&mut fit(&["--threads", "1"]))));
+    assert!(std::fs::read(&model).unwrap() == std::fs::read(&part).unwrap());
+    assert!(!kept.exists());
+
+    // What is left is dropped where it is not of this fit, or not wanted.
+    interrupted_after("features for found", &mut fit(&["--seed", "5"]));
+    let other = succeed(&mut fit(&[]));
+    assert!(!first_step(&other) && stderr(&other).contains("another recipe"), "{}", stderr(&other));
+    assert!(std::fs::read(&model).unwrap() == std::fs::read(&part).unwrap());
+    interrupted_after("features for found", &mut fit(&[]));
+    assert!(kept.exists());
+    assert!(!first_step(&succeed(&mut fit(&["--fresh"]))));
+    assert!(!kept.exists());
+}

@@ -177,6 +177,8 @@ c_struct! {
 
 /// The callback that takes one output of an ONNX model.
 pub type EmitFn = unsafe extern "C" fn(emit_ctx: *mut c_void, name: *const c_char, tensor: *const Tensor);
+/// The callback that takes what a pass had kept.
+pub type EmitBytesFn = unsafe extern "C" fn(emit_ctx: *mut c_void, data: *const c_void, len: usize);
 /// The body of a parallel loop.
 pub type LoopBody = unsafe extern "C" fn(arg: *mut c_void, i: u64);
 
@@ -202,6 +204,9 @@ c_struct! {
         progress: Option<unsafe extern "C" fn(ctx: *mut c_void, fraction: f64, message: *const c_char) -> i32>,
         scratch: Option<unsafe extern "C" fn(ctx: *mut c_void) -> *const c_char>,
         inference: *const Inference,
+        keep: Option<unsafe extern "C" fn(ctx: *mut c_void, data: *const c_void, len: usize, error: *mut Error) -> Status>,
+        kept: Option<unsafe extern "C" fn(ctx: *mut c_void, emit: Option<EmitBytesFn>, emit_ctx: *mut c_void,
+            error: *mut Error) -> Status>,
     }
 }
 c_struct! {

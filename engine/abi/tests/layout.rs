@@ -87,7 +87,7 @@ fn header_and_rust_agree_on_every_size_and_offset() {
         "assay_reader" = Reader { struct_size, reserved, ctx, read }
         "assay_named_tensor" = NamedTensor { struct_size, reserved, name, tensor }
         "assay_inference" = Inference { struct_size, reserved, ctx, open, run, close }
-        "assay_host" = Host { struct_size, abi_major, abi_minor, threads, seed, name, version, ctx, get_extension, log, parallel_for, progress, scratch, inference }
+        "assay_host" = Host { struct_size, abi_major, abi_minor, threads, seed, name, version, ctx, get_extension, log, parallel_for, progress, scratch, inference, keep, kept }
         "assay_port" = Port { struct_size, content, layout, min_count, max_count, reserved, name, doc }
         "assay_param_value" = ParamValue { struct_size, type_ as "type", name, i, f, s, items, n_items }
         "assay_param" = Param { struct_size, type_ as "type", name, doc, unit, default_value, min, max, choices, n_choices }

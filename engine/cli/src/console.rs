@@ -2,12 +2,17 @@
 
 use crate::{interrupt, machine};
 use assay_core::plugin::Watch;
+use assay_core::unfinished;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// Without a terminal, how often a line says how far long work is.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// The program's voice; cheap to clone.
 #[derive(Clone)]
@@ -20,6 +25,8 @@ struct Inner {
     cancelled: AtomicBool,
     /// Why work was stopped, where it was not the user.
     shortage: OnceLock<String>,
+    /// Where interrupted work is kept, if it is.
+    keeps_in: OnceLock<PathBuf>,
 }
 
 /// The piece of work at hand.
@@ -27,13 +34,21 @@ struct Stage {
     name: String,
     bar: ProgressBar,
     start: Instant,
+    /// When a line last said how far it is, where there is no bar.
+    told: Instant,
 }
 
 impl Console {
     pub(crate) fn new(quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let (stage, cancelled, shortage) = (Mutex::new(None), AtomicBool::new(false), OnceLock::new());
-        Self(Arc::new(Inner { quiet, terminal, stage, cancelled, shortage }))
+        Self(Arc::new(Inner {
+            quiet,
+            terminal,
+            stage: Mutex::new(None),
+            cancelled: AtomicBool::new(false),
+            shortage: OnceLock::new(),
+            keeps_in: OnceLock::new(),
+        }))
     }
 
     /// Ends the running bar; without a terminal a finished stage leaves one line with its time.
@@ -107,10 +122,22 @@ impl Console {
 
     /// Says why work was stopped before its end.
     pub(crate) fn stopped(&self) {
-        match self.0.shortage.get() {
-            Some(shortage) => self.error(&format!("{shortage}; no half-written file is left")),
-            None => self.error("interrupted: no half-written file is left; run the same command again"),
+        let left = self.0.keeps_in.get().filter(|folder| unfinished::is_left(folder));
+        match (self.0.shortage.get(), left) {
+            (Some(shortage), _) => self.error(&format!("{shortage}; no half-written file is left")),
+            (None, None) => {
+                self.error("interrupted: no half-written file is left; run the same command again")
+            }
+            (None, Some(folder)) => self.error(&format!(
+                "interrupted: what took long is kept in {}; the same command goes on with it",
+                folder.display()
+            )),
         }
+    }
+
+    /// Says where work that is interrupted is kept, if any is.
+    pub(crate) fn keeps_in(&self, folder: &Path) {
+        let _ = self.0.keeps_in.set(folder.into());
     }
 
     /// This console as the engine's watcher.
@@ -144,9 +171,14 @@ impl Watch for Console {
             }
             bar.set_prefix(who.to_owned());
             bar.enable_steady_tick(Duration::from_millis(200));
-            *stage = Some(Stage { name: who.into(), bar, start: Instant::now() });
+            let now = Instant::now();
+            *stage = Some(Stage { name: who.into(), bar, start: now, told: now });
         }
-        if let Some(stage) = stage.as_ref() {
+        if let Some(stage) = stage.as_mut() {
+            if !self.0.terminal && stage.told.elapsed() >= TELL_EVERY {
+                stage.told = Instant::now();
+                self.write(&format!("  {who}: {:.0} %, {message}", fraction.clamp(0.0, 1.0) * 100.0));
+            }
             stage.bar.set_position((fraction.clamp(0.0, 1.0) * 1000.0) as u64);
             stage.bar.set_message(message.to_owned());
         }

@@ -9,10 +9,10 @@
 use crate::calibrate::{partial_calibrations, score_scans};
 use crate::check;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Worker};
+use crate::graph::{Graph, Worker, with_paths};
 use crate::model::{self, Blob, Manifest, Model, NetworkRecord, PluginRecord, recipe_sha256, scan_record};
 use crate::pipeline::{Known, Pipeline, Runner, Shapes, step_seed};
-use crate::plugin::{Failure, FitPass, Instance, Services};
+use crate::plugin::{Failure, FitPass, Instance, ParamValue, Services};
 use crate::prepare::{self, Prepared};
 use crate::quantise::{self, Looks, Seen, Turned};
 use crate::recipe::{Recipe, resolved};
@@ -20,17 +20,20 @@ use crate::scale::{Scale, Scales, valid_scores};
 use crate::scratch::Scratch;
 use crate::store::Store;
 use crate::threshold::{Budget, Calibration, PartialCalibration};
+use crate::unfinished::{Place, Unfinished};
 use crate::value::{Content, Data, Spec, Value, planes};
 use assay_data::{Dataset, ScanFiles};
 use assay_inference::Engine;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// The scans of a fit.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,6 +82,12 @@ fn shuffle(items: &mut [usize], seed: u64) {
     }
 }
 
+/// A step's state is kept for an interrupted fit from this time on: what took less is soon done again.
+const WORTH_KEEPING: Duration = Duration::from_secs(20);
+
+/// In the place of the next pass of a step that has been fitted.
+const FITTED: u32 = u32::MAX;
+
 /// A running fit.
 struct Fit<'a> {
     recipe: &'a Recipe,
@@ -99,6 +108,8 @@ struct Fit<'a> {
     folder: PathBuf,
     /// What each fitted step has learnt, by its name.
     states: BTreeMap<String, Blob>,
+    /// What an interrupted fit had come to, and what this one would leave.
+    unfinished: Option<Arc<Unfinished>>,
 }
 
 /// Fits a recipe.
@@ -145,7 +156,9 @@ pub fn fit(
         outputs: Store::new(&folder("outputs")?)?,
         folder: folder("states")?,
         states: BTreeMap::new(),
+        unfinished: None,
     };
+    fit.unfinished = fit.open_unfinished()?;
     for step in 0..fit.pipeline.graph.steps.len() {
         fit.step(step)?;
     }
@@ -407,6 +420,54 @@ impl Fit<'_> {
         Ok(())
     }
 
+    /// Where this fit goes on if it is interrupted: the same recipe, scans, seed, networks, libraries and program.
+    fn open_unfinished(&self) -> Result<Option<Arc<Unfinished>>> {
+        let Some(folder) = &self.services.unfinished else { return Ok(None) };
+        let mut hasher = Sha256::new();
+        let mut part = |text: &[u8]| {
+            hasher.update((text.len() as u64).to_le_bytes());
+            hasher.update(text);
+        };
+        part(env!("CARGO_PKG_VERSION").as_bytes());
+        part(resolved(self.recipe, &self.pipeline.graph).as_bytes());
+        for step in &self.pipeline.graph.steps {
+            part(match &step.worker {
+                Worker::Plugin(method) => method.library.sha256.as_bytes(),
+                Worker::Onnx(network) | Worker::OnnxMap(network) => network.sha256.as_bytes(),
+            });
+        }
+        // Of files that parameters name only the name is in the recipe.
+        let named = self.pipeline.graph.steps.iter().flat_map(|step| {
+            step.info.params.iter().zip(with_paths(&step.info, &step.params, &self.pipeline.graph.folder))
+        });
+        for (info, value) in named {
+            if let (true, ParamValue::String(path)) = (info.unit == "path", value)
+                && !path.is_empty()
+            {
+                stamp(Path::new(&path), &mut part)?;
+            }
+        }
+        for (scan, fold) in self.training.iter().zip(&self.folds) {
+            part(scan.id.as_bytes());
+            part(&fold.to_le_bytes());
+            for (_, path) in &scan.files {
+                stamp(path, &mut part)?;
+            }
+        }
+        let identity = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        Unfinished::open(folder, identity, Arc::clone(&self.services.watch)).map(|u| Some(Arc::new(u)))
+    }
+
+    /// Brings an instance to where a fit was interrupted, from the number of its next pass and its state; returns that number, or none
+    /// where it had been fitted.
+    fn go_on(&self, at: usize, instance: &mut Instance, kept: &[u8]) -> Result<Option<u32>> {
+        let step = &self.pipeline.graph.steps[at];
+        let Some((next, mut state)) = kept.split_first_chunk::<4>() else { return Ok(Some(0)) };
+        instance.load(&mut state).map_err(|f| self.pipeline.failure(self.recipe, step, f))?;
+        let next = u32::from_le_bytes(*next);
+        Ok((next != FITTED).then_some(next))
+    }
+
     /// The passes of one fit.
     fn drive(&self, at: usize, instance: &mut Instance, fold: usize, scans: &[usize]) -> Result<()> {
         let step = &self.pipeline.graph.steps[at];
@@ -414,9 +475,20 @@ impl Fit<'_> {
         let what = if fold == 0 { String::new() } else { format!("without fold {fold}/{}", self.n_folds) };
         let turns = self.turns(at);
         let n = scans.len() * turns;
-        for pass in 0.. {
-            let begin =
-                FitPass { pass, fold: fold as u32, folds: self.n_folds as u32, samples: n, resumed: false };
+        let place = |name: String| self.unfinished.clone().map(|of| Place { of, name });
+        let state = place(format!("step-{at}-fold-{fold}"));
+        let first = match state.as_ref().map(Place::read).transpose()?.flatten() {
+            Some(kept) => match self.go_on(at, instance, &kept)? {
+                Some(pass) => pass,
+                None => return Ok(()),
+            },
+            None => 0,
+        };
+        let begun = Instant::now();
+        for pass in first.. {
+            let (fold, folds, resumed) = (fold as u32, self.n_folds as u32, pass == first && first > 0);
+            let begin = FitPass { pass, fold, folds, samples: n, resumed };
+            instance.keep_in(place(format!("step-{at}-fold-{fold}-pass-{pass}")));
             instance.fit_begin(begin).map_err(fail)?;
             for k in 0..n {
                 if self.services.watch.cancelled() {
@@ -434,10 +506,24 @@ impl Fit<'_> {
                 })?;
                 self.services.watch.progress(&step.name, (k + 1) as f64 / (n + 1) as f64, &what);
             }
-            if !instance.fit_end().map_err(fail)? {
+            let another = instance.fit_end().map_err(fail)?;
+            if let Some(state) = state.as_ref().filter(|_| begun.elapsed() >= WORTH_KEEPING) {
+                let mut kept = if another { pass + 1 } else { FITTED }.to_le_bytes().to_vec();
+                instance.save(&mut kept).map_err(fail)?;
+                if let Err(e) = state.write(&kept) {
+                    // The fit itself is well.
+                    self.services.watch.log(
+                        &step.name,
+                        2,
+                        &format!("an interruption now costs this step: {e}"),
+                    );
+                }
+            }
+            if !another {
                 break;
             }
         }
+        instance.keep_in(None);
         self.services.watch.progress(&step.name, 1.0, &what);
         Ok(())
     }
@@ -502,6 +588,15 @@ impl Fit<'_> {
     }
 }
 
+/// Hands a file's name, size and time to `part`: enough to see that it is another one.
+fn stamp(path: &Path, part: &mut dyn FnMut(&[u8])) -> Result<()> {
+    let found = path.metadata().map_err(|e| Error::io(path, e))?;
+    part(path.as_os_str().as_encoded_bytes());
+    part(&found.len().to_le_bytes());
+    part(format!("{:?}", found.modified().ok()).as_bytes());
+    Ok(())
+}
+
 /// Values as the store keeps them: images as planes.
 fn storable(value: &Value) -> Value {
     match &value.data {
@@ -554,7 +649,7 @@ fn fitted_model(
     let training =
         services.pool.install(|| split.training.par_iter().map(scan_record).collect::<Result<_>>())?;
     let runtime = engine.describe();
-    let file = std::path::Path::new(&recipe.file).file_name().map(|n| n.to_string_lossy().into_owned());
+    let file = Path::new(&recipe.file).file_name().map(|n| n.to_string_lossy().into_owned());
     Ok(Model {
         format: model::VERSION,
         manifest: Manifest {

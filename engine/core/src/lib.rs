@@ -31,6 +31,7 @@ pub mod station;
 pub mod steps;
 pub mod store;
 pub mod threshold;
+pub mod unfinished;
 pub mod value;
 
 pub use error::{Error, Result};

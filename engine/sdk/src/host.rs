@@ -88,6 +88,41 @@ impl Host {
         Some(PathBuf::from(unsafe { CStr::from_ptr(text) }.to_str().ok()?))
     }
 
+    /// Has the host keep what the running pass has come to, in the place of what it kept before: an interrupted fit then finds it with
+    /// [`Host::kept`]. In `fit_end` only. Whether the host has a place to keep it.
+    ///
+    /// # Errors
+    /// Where it cannot be written; the fit may go on.
+    pub fn keep(&self, bytes: &[u8]) -> Result<bool> {
+        let Some((h, keep)) = self.table().and_then(|h| Some((h, h.keep?))) else { return Ok(false) };
+        let mut error = glue::empty_error();
+        // SAFETY: the bytes live for the call.
+        let status = unsafe { keep(h.ctx, bytes.as_ptr().cast(), bytes.len(), &mut error) };
+        glue::check(status, &error).map(|()| true)
+    }
+
+    /// What the same pass kept in an earlier run of the same fit, of the same recipe, seed, scans and libraries. In `fit_end` only.
+    ///
+    /// # Errors
+    /// Where it cannot be read; the pass may begin anew.
+    pub fn kept(&self) -> Result<Option<Vec<u8>>> {
+        unsafe extern "C" fn emit(ctx: *mut c_void, data: *const c_void, len: usize) {
+            if len == 0 || data.is_null() {
+                return;
+            }
+            // SAFETY: `ctx` is the place below, and the host's bytes are valid for the call.
+            unsafe {
+                *ctx.cast::<Option<Vec<u8>>>() =
+                    Some(std::slice::from_raw_parts(data.cast::<u8>(), len).to_vec());
+            }
+        }
+        let Some((h, kept)) = self.table().and_then(|h| Some((h, h.kept?))) else { return Ok(None) };
+        let (mut bytes, mut error) = (None::<Vec<u8>>, glue::empty_error());
+        // SAFETY: the place for the bytes lives for the call.
+        let status = unsafe { kept(h.ctx, Some(emit), (&raw mut bytes).cast(), &mut error) };
+        glue::check(status, &error).map(|()| bytes)
+    }
+
     /// Loads an ONNX model on the host's runtime; `label` names it in messages.
     ///
     /// # Errors

@@ -143,6 +143,7 @@ unsafe extern "C" fn set_image_score(
 struct Services {
     scratch: CString,
     threads: usize,
+    kept: RefCell<Option<Vec<u8>>>,
 }
 
 /// The loop over `Services::threads` threads, each of which takes every so many-th index.
@@ -166,6 +167,38 @@ unsafe extern "C" fn parallel_for(ctx: *mut c_void, n: u64, body: Option<abi::Lo
             scope.spawn(move || (first..n).step_by(threads).for_each(|i| unsafe { body(arg.get(), i) }));
         }
     });
+}
+
+unsafe extern "C" fn keep(
+    ctx: *mut c_void,
+    data: *const c_void,
+    len: usize,
+    _: *mut abi::Error,
+) -> abi::Status {
+    let bytes = if len == 0 {
+        Vec::new()
+    } else {
+        // SAFETY: the method's bytes, valid for the call.
+        unsafe { std::slice::from_raw_parts(data.cast::<u8>(), len) }.to_vec()
+    };
+    // SAFETY: `ctx` is the runner's, which outlives its instance.
+    *unsafe { &*ctx.cast::<Services>() }.kept.borrow_mut() = Some(bytes);
+    abi::OK
+}
+
+unsafe extern "C" fn kept(
+    ctx: *mut c_void,
+    emit: Option<abi::EmitBytesFn>,
+    emit_ctx: *mut c_void,
+    _: *mut abi::Error,
+) -> abi::Status {
+    // SAFETY: `ctx` is the runner's, which outlives its instance.
+    let bytes = unsafe { &*ctx.cast::<Services>() }.kept.borrow().clone();
+    if let (Some(emit), Some(bytes)) = (emit, bytes) {
+        // SAFETY: the bytes live for the call.
+        unsafe { emit(emit_ctx, bytes.as_ptr().cast(), bytes.len()) };
+    }
+    abi::OK
 }
 
 /// A method under test.
@@ -206,6 +239,8 @@ impl Runner {
             progress: None,
             scratch: None,
             inference: std::ptr::null(),
+            keep: Some(keep),
+            kept: Some(kept),
         });
         let table = glue::method_table::<M>();
         let mut values: Vec<ParamValue> = M::Params::describe().into_iter().map(|p| p.default).collect();
@@ -240,6 +275,17 @@ impl Runner {
             text.ok_or_else(|| Error::internal("the scratch folder has no name in UTF-8"))?;
         self.host.scratch = Some(scratch);
         Ok(self)
+    }
+
+    /// What the method had the host keep in its last fit.
+    pub fn kept(&self) -> Option<Vec<u8>> {
+        self.services.kept.borrow().clone()
+    }
+
+    /// The same as after an interrupted fit that had kept `bytes`.
+    pub fn with_kept(self, bytes: Vec<u8>) -> Self {
+        *self.services.kept.borrow_mut() = Some(bytes);
+        self
     }
 
     /// The same with loops over `threads` threads, at least 1; by default they run on the caller's alone.

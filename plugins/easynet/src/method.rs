@@ -10,8 +10,8 @@ use assay_sdk::{
     Content, Error, Fit, Host, Info, InputPort, Layout, Level, Method, Next, OutputPort, OutputSpec, Outputs,
     Parallel, Result, Sample, Spec,
 };
+use assay_training::Watched;
 use assay_training::export::compare;
-use assay_training::run::Progress;
 use ndarray::ArrayView2;
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -72,11 +72,8 @@ impl EasyNet {
     /// The trained network, opened and compared with what was trained.
     fn train(&self, learned: Scans<'_>, held: Scans<'_>) -> Result<Running> {
         let host = &self.host;
-        let tell = |progress: &Progress| {
-            let told = host.progress(progress.fraction(), &format!("easynet: {progress}"));
-            told.map_err(|_| assay_training::Error::Cancelled)
-        };
-        let made = learn(learned, held, &sensors(self.shape()?), &self.options(), host.threads(), tell)?;
+        let watched = Watched::new(host, "easynet");
+        let made = learn(learned, held, &sensors(self.shape()?), &self.options(), host.threads(), watched)?;
         host.log(Level::Info, &format!("easynet: {}", made.summary));
         let network = Running::new(made.onnx, self.shape()?, host)?;
         let found = network.maps(&made.example.pictures)?;

@@ -9,6 +9,7 @@ use assay_sdk::testing::{Runner, TestValue};
 use assay_sdk::{Content, Data, Frame, GridView, ParamValue, Sample, Value};
 use assay_training::export::compare;
 use assay_training::layers::Draws;
+use assay_training::run::Progress;
 use ndarray::Array2;
 use rten_tensor::AsView as _;
 
@@ -55,10 +56,17 @@ fn learned(shape: Shape, steps: usize, threads: usize) -> (Learned, Vec<f64>) {
     let (learned, held) = (rows(shape, 8, 1), rows(shape, 3, 2));
     let mut told = Vec::new();
     let named = sensors(shape);
-    let made = learn(scans(shape, &learned), scans(shape, &held), &named, &options(steps), threads, |p| {
-        told.push(p.best);
-        Ok(())
-    });
+    let made = learn(
+        scans(shape, &learned),
+        scans(shape, &held),
+        &named,
+        &options(steps),
+        threads,
+        |p: &Progress| {
+            told.push(p.best);
+            Ok(())
+        },
+    );
     (made.unwrap(), told)
 }
 

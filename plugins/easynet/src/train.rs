@@ -4,12 +4,13 @@ use crate::defects::Example;
 use crate::network::{Network, Seen};
 use crate::scans::Shape;
 use assay_training::burn::module::Module;
-use assay_training::burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use assay_training::burn::optim::AdamConfig;
 use assay_training::burn::tensor::{Device, Tensor, TensorData};
 use assay_training::export::values;
 use assay_training::layers::Draws;
+use assay_training::learner::{Learner, Order, pack, value};
 use assay_training::losses::{dissimilarity, focal, mean_square};
-use assay_training::run::{Best, Limits, Progress, Training, run};
+use assay_training::run::{Best, Limits, Training, Watcher, run};
 use assay_training::schedule::Drops;
 use assay_training::threads::on_threads;
 use ndarray::ArrayView2;
@@ -106,81 +107,62 @@ impl Batch {
 
 /// A running training.
 struct Segmenting<'a> {
-    network: Option<Network>,
-    optimizer: ModuleOptimizer,
+    learner: Learner<Network>,
     rate: Drops,
     scans: Scans<'a>,
     held: Vec<Example>,
-    order: Vec<usize>,
-    next: usize,
-    draws: Draws,
-    batch: usize,
+    order: Order,
+    options: Options,
     device: Device,
 }
 
 impl Segmenting<'_> {
-    fn network_now(&self) -> assay_training::Result<&Network> {
-        self.network.as_ref().ok_or_else(halfway)
+    /// The scans of a step as they are, and as they are shown: every other one with a defect, by chance.
+    fn examples(&mut self, step: usize) -> (Vec<Example>, Vec<Example>) {
+        let mut draws = Draws::of(self.options.seed.wrapping_add(3), step as u64);
+        let n = self.scans.rows.nrows();
+        let places = step * self.options.batch..(step + 1) * self.options.batch;
+        places
+            .map(|place| {
+                let scan = self.order.of(place / n)[place % n];
+                let good = self.scans.good(scan);
+                let defective = draws.below(2) == 1;
+                let shown =
+                    if defective { self.scans.defective(scan, &mut draws) } else { self.scans.good(scan) };
+                (good, shown)
+            })
+            .unzip()
     }
-
-    /// The next scan in an order that is shuffled each time it begins.
-    fn next(&mut self) -> usize {
-        if self.next == 0 {
-            self.draws.shuffle(&mut self.order);
-        }
-        let chosen = self.order[self.next];
-        self.next = (self.next + 1) % self.order.len();
-        chosen
-    }
-}
-
-/// The optimiser takes the network and gives it back; between two steps it is there.
-fn halfway() -> assay_training::Error {
-    assay_training::Error::Tensor("a step was left halfway".into())
-}
-
-fn value(loss: Tensor<1>) -> assay_training::Result<f64> {
-    Ok(f64::from(values(loss)?.first().copied().unwrap_or(f32::NAN)))
 }
 
 impl Training for Segmenting<'_> {
     type Network = Network;
 
     fn step(&mut self, step: usize) -> assay_training::Result<f64> {
-        let (mut good, mut shown) = (Vec::new(), Vec::new());
-        for _ in 0..self.batch {
-            let scan = self.next();
-            good.push(self.scans.good(scan));
-            let defective = self.draws.below(2) == 1;
-            shown.push(if defective {
-                self.scans.defective(scan, &mut self.draws)
-            } else {
-                self.scans.good(scan)
-            });
-        }
+        let (good, shown) = self.examples(step);
         let size = self.scans.shape.size;
         let good = Batch::of(&good.iter().collect::<Vec<_>>(), size, &self.device);
         let batch = Batch::of(&shown.iter().collect::<Vec<_>>(), size, &self.device);
-        let network = self.network.take().ok_or_else(halfway)?;
-        let seen = network.forward(batch.pictures.clone());
-        let mut loss = batch.segmentation(&seen);
-        for (sensor, (found, good)) in seen.pictures.into_iter().zip(good.pictures).enumerate() {
-            loss = loss + mean_square(found.clone(), good.clone());
-            if sensor == 0 && self.scans.shape.colour {
-                loss = loss + dissimilarity(found, good, 1.0);
+        let colour = self.scans.shape.colour;
+        self.learner.step(self.rate.at(step), |network| {
+            let seen = network.forward(batch.pictures.clone());
+            let mut loss = batch.segmentation(&seen);
+            for (sensor, (found, good)) in seen.pictures.into_iter().zip(good.pictures).enumerate() {
+                loss = loss + mean_square(found.clone(), good.clone());
+                if sensor == 0 && colour {
+                    loss = loss + dissimilarity(found, good, 1.0);
+                }
             }
-        }
-        let gradients = GradientsParams::from_grads(loss.backward(), &network);
-        self.network = Some(self.optimizer.step(self.rate.at(step), network, gradients));
-        value(loss)
+            loss
+        })
     }
 
     /// How far maps of scans that are not learned, half of them with a synthetic defect, are from where defects are.
     fn criterion(&mut self) -> assay_training::Result<f64> {
-        let network = self.network_now()?.valid();
+        let network = self.learner.network()?.valid();
         let device = self.device.clone().inner();
         let (mut sum, mut count) = (0.0, 0.0);
-        for chunk in self.held.chunks(self.batch) {
+        for chunk in self.held.chunks(self.options.batch) {
             let batch = Batch::of(&chunk.iter().collect::<Vec<_>>(), self.scans.shape.size, &device);
             sum += chunk.len() as f64 * value(batch.segmentation(&network.forward(batch.pictures.clone())))?;
             count += chunk.len() as f64;
@@ -189,7 +171,23 @@ impl Training for Segmenting<'_> {
     }
 
     fn network(&self) -> assay_training::Result<Network> {
-        self.network_now().cloned()
+        self.learner.network().cloned()
+    }
+
+    fn save(&self) -> assay_training::Result<Vec<u8>> {
+        self.learner.save()
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> assay_training::Result<()> {
+        self.learner.restore(saved)
+    }
+
+    fn pack(&self, network: &Network) -> assay_training::Result<Vec<u8>> {
+        pack(network)
+    }
+
+    fn unpack(&self, packed: &[u8]) -> assay_training::Result<Network> {
+        self.learner.unpack(packed)
     }
 }
 
@@ -207,35 +205,33 @@ pub(crate) struct Learned {
 /// Trains on `threads` threads on `scans`; pairs of `held` scans as they are and with a defect choose the network.
 ///
 /// # Errors
-/// A training that diverges; what `tell` says; a network that cannot be written.
+/// A training that diverges; what `watcher` says; a network that cannot be written.
 pub(crate) fn learn(
     scans: Scans<'_>,
     held: Scans<'_>,
     sensors: &[&str],
     options: &Options,
     threads: usize,
-    tell: impl FnMut(&Progress) -> assay_training::Result<()> + Send,
+    watcher: impl Watcher + Send,
 ) -> assay_training::Result<Learned> {
-    let mut tell = tell;
+    let mut watcher = watcher;
     on_threads(threads, || {
         let device = Device::flex().autodiff();
         let mut draws = Draws::new(options.seed);
         let size = scans.shape.size;
+        let network = Network::new(sensors.len(), options.width, &mut draws, &device);
         let mut training = Segmenting {
-            network: Some(Network::new(sensors.len(), options.width, &mut draws, &device)),
-            optimizer: AdamConfig::new().with_epsilon(1e-8).init(),
+            learner: Learner::new(network, AdamConfig::new().with_epsilon(1e-8).init()),
             rate: Drops { peak: options.rate, steps: options.steps },
             scans,
             held: held.pairs(options.seed.wrapping_add(1)),
-            order: (0..scans.rows.nrows()).collect(),
-            next: 0,
-            draws: Draws::new(options.seed.wrapping_add(2)),
-            batch: options.batch,
+            order: Order::new(scans.rows.nrows(), options.seed.wrapping_add(2)),
+            options: *options,
             device: device.clone(),
         };
         let check_every = (options.steps / LOOKS).max(1);
         let limits = Limits { steps: options.steps, check_every, time: options.time };
-        let best: Best<Network> = run(&mut training, limits, &mut tell)?;
+        let best: Best<Network> = run(&mut training, limits, &mut watcher)?;
         let network = best.network.valid();
         let example = training
             .held
@@ -243,14 +239,7 @@ pub(crate) fn learn(
             .ok_or_else(|| assay_training::Error::Tensor("no scan was held out".into()))?;
         let seen = network.forward(Batch::of(&[&example], size, &device.inner()).pictures);
         let map = |both: Tensor<4>| values(both.slice([0..1, 1..2, 0..size, 0..size]));
-        let summary = format!(
-            "segmentation loss of scans that were not learned {:.5}, {:.5} before the training; taken after {} of {} steps{}",
-            best.criterion,
-            best.untrained,
-            best.step,
-            options.steps,
-            if best.out_of_time { ", ended by `max_minutes`" } else { "" }
-        );
+        let summary = best.summary("segmentation loss of scans that were not learned", options.steps);
         Ok(Learned {
             onnx: network.to_onnx(sensors, size, options.width)?,
             alone: map(seen.alone)?,

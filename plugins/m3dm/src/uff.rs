@@ -1,15 +1,17 @@
 //! Unsupervised feature fusion: a perceptron a modality, trained so that patches of one place are alike and others are not.
 
 use assay_sdk::{Error, Host, Level, OnnxSession, Parallel, Result};
+use assay_training::Watched;
 use assay_training::burn;
 use assay_training::burn::module::Module;
 use assay_training::burn::nn::Linear;
-use assay_training::burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use assay_training::burn::optim::AdamWConfig;
 use assay_training::burn::tensor::{Device, Tensor, TensorData};
 use assay_training::export::{Graph, compare, values};
 use assay_training::layers::{Draws, Perceptron, linear};
+use assay_training::learner::{Learner, Order, pack, value};
 use assay_training::losses::info_nce;
-use assay_training::run::{Limits, Progress, Training, run};
+use assay_training::run::{Limits, Training, Watcher, run};
 use assay_training::schedule::HalfCosine;
 use assay_training::threads::on_threads;
 use ndarray::{ArrayView2, s};
@@ -108,61 +110,59 @@ impl Network {
 
 /// A running training.
 struct Contrast<'a> {
-    network: Option<Network>,
-    optimizer: ModuleOptimizer,
+    learner: Learner<Network>,
     rate: HalfCosine,
     learned: Pairs<'a>,
     held: Pairs<'a>,
-    order: Vec<usize>,
-    draws: Draws,
+    order: Order,
     options: Options,
     device: Device,
-}
-
-impl Contrast<'_> {
-    fn network_now(&self) -> assay_training::Result<&Network> {
-        self.network.as_ref().ok_or_else(halfway)
-    }
-}
-
-/// The optimiser takes the network and gives it back; between two steps it is there.
-fn halfway() -> assay_training::Error {
-    assay_training::Error::Tensor("a step was left halfway".into())
 }
 
 impl Training for Contrast<'_> {
     type Network = Network;
 
     fn step(&mut self, step: usize) -> assay_training::Result<f64> {
-        let batches = (self.order.len() / self.options.batch).max(1);
-        if step.is_multiple_of(batches) {
-            self.draws.shuffle(&mut self.order);
-        }
-        let first = step % batches * self.options.batch;
-        let chosen = &self.order[first..(first + self.options.batch).min(self.order.len())];
-        let network = self.network.take().ok_or_else(halfway)?;
-        let loss = network.loss(self.learned.pick(chosen, &self.device), self.options.temperature);
-        let gradients = GradientsParams::from_grads(loss.backward(), &network);
-        self.network = Some(self.optimizer.step(self.rate.at(step), network, gradients));
-        Ok(f64::from(values(loss)?.first().copied().unwrap_or(f32::NAN)))
+        let (n, batch) = (self.learned.len(), self.options.batch);
+        let batches = (n / batch).max(1);
+        let first = step % batches * batch;
+        let chosen = &self.order.of(step / batches)[first..(first + batch).min(n)];
+        let pairs = self.learned.pick(chosen, &self.device);
+        self.learner.step(self.rate.at(step), |network| network.loss(pairs, self.options.temperature))
     }
 
     /// The loss of pairs that are not learned.
     fn criterion(&mut self) -> assay_training::Result<f64> {
-        let network = self.network_now()?.valid();
+        let network = self.learner.network()?.valid();
         let device = self.device.clone().inner();
         let (mut sum, mut count) = (0.0, 0);
         let all: Vec<usize> = (0..self.held.len()).collect();
         for chosen in all.chunks(self.options.batch) {
             let loss = network.loss(self.held.pick(chosen, &device), self.options.temperature);
-            sum += chosen.len() as f64 * f64::from(values(loss)?.first().copied().unwrap_or(f32::NAN));
+            sum += chosen.len() as f64 * value(loss)?;
             count += chosen.len();
         }
         Ok(sum / f64::from(u32::try_from(count.max(1)).unwrap_or(u32::MAX)))
     }
 
     fn network(&self) -> assay_training::Result<Network> {
-        self.network_now().cloned()
+        self.learner.network().cloned()
+    }
+
+    fn save(&self) -> assay_training::Result<Vec<u8>> {
+        self.learner.save()
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> assay_training::Result<()> {
+        self.learner.restore(saved)
+    }
+
+    fn pack(&self, network: &Network) -> assay_training::Result<Vec<u8>> {
+        pack(network)
+    }
+
+    fn unpack(&self, packed: &[u8]) -> assay_training::Result<Network> {
+        self.learner.unpack(packed)
     }
 }
 
@@ -182,9 +182,9 @@ fn learn<'a>(
     held: Pairs<'a>,
     options: &Options,
     threads: usize,
-    tell: impl FnMut(&Progress) -> assay_training::Result<()> + Send,
+    watcher: impl Watcher + Send,
 ) -> assay_training::Result<Learned> {
-    let mut tell = tell;
+    let mut watcher = watcher;
     let widths = [learned.split, learned.rows.ncols() - learned.split];
     on_threads(threads, || {
         let device = Device::flex().autodiff();
@@ -192,30 +192,22 @@ fn learn<'a>(
         let steps = batches * options.epochs;
         let optimizer = AdamWConfig::new().with_beta_2(BETA_2).with_epsilon(1e-8).with_weight_decay(DECAY);
         let mut training = Contrast {
-            network: Some(Network::new(widths, options, &device)),
-            optimizer: optimizer.init(),
+            learner: Learner::new(Network::new(widths, options, &device), optimizer.init()),
             rate: HalfCosine { peak: options.rate, warm_up: batches, steps },
             learned,
             held,
-            order: (0..learned.len()).collect(),
-            draws: Draws::new(options.seed.wrapping_add(1)),
+            order: Order::new(learned.len(), options.seed.wrapping_add(1)),
             options: *options,
             device: device.clone(),
         };
         let limits = Limits { steps, check_every: (batches / 4).max(1), time: options.time };
-        let best = run(&mut training, limits, &mut tell)?;
+        let best = run(&mut training, limits, &mut watcher)?;
         let network = best.network.valid();
         let some: Vec<usize> = (0..held.len().min(COMPARED)).collect();
         let sample = held.pick(&some, &device.inner());
         let fused = values(network.fused(sample.clone()))?;
         let [rgb, xyz] = sample;
-        let summary = format!(
-            "loss of pairs that were not learned {:.4}, {:.4} before the training; taken after {} of {steps} steps{}",
-            best.criterion,
-            best.untrained,
-            best.step,
-            if best.out_of_time { ", ended by `max_minutes`" } else { "" }
-        );
+        let summary = best.summary("loss of pairs that were not learned", steps);
         let onnx = network.to_onnx(widths)?;
         Ok(Learned { onnx, sample: [values(rgb)?, values(xyz)?], fused, summary })
     })?
@@ -236,11 +228,7 @@ pub(crate) fn train<'a>(
         return Err(Error::input("features", message));
     }
     let widths = [learned.split, learned.rows.ncols() - learned.split];
-    let tell = |progress: &Progress| {
-        let told = host.progress(progress.fraction(), &format!("fusion: {progress}"));
-        told.map_err(|_| assay_training::Error::Cancelled)
-    };
-    let made = learn(learned, held, options, host.threads(), tell)?;
+    let made = learn(learned, held, options, host.threads(), Watched::new(host, "fusion"))?;
     host.log(Level::Info, &format!("the fusion of patches: {}", made.summary));
     let session = host.open_onnx(&made.onnx, "fusion of patches")?;
     compare(&fuse(&session, &made.sample[0], &made.sample[1], widths)?, &made.fused)?;
@@ -264,6 +252,7 @@ pub(crate) fn fuse(session: &OnnxSession, rgb: &[f32], xyz: &[f32], widths: [usi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use assay_training::run::Progress;
     use ndarray::Array2;
     use rten_tensor::AsView as _;
 
@@ -304,7 +293,7 @@ mod tests {
     fn learn_on(threads: usize, options: &Options) -> (Learned, Vec<Progress>) {
         let (learned, held) = (pairs(512, 1), pairs(128, 2));
         let mut told = Vec::new();
-        let found = learn(view(&learned), view(&held), options, threads, |p| {
+        let found = learn(view(&learned), view(&held), options, threads, |p: &Progress| {
             told.push(*p);
             Ok(())
         });
@@ -353,5 +342,31 @@ mod tests {
         let stop = |_: &Progress| Err(assay_training::Error::Cancelled);
         let stopped = learn(view(&learned), view(&held), &options(), 1, stop);
         assert!(matches!(stopped, Err(assay_training::Error::Cancelled)));
+    }
+
+    #[test]
+    fn an_interrupted_training_gives_the_file_that_it_would_have_given() {
+        /// Stops after some steps, and keeps.
+        struct Stops<'a>(usize, &'a mut Option<Vec<u8>>);
+        impl Watcher for Stops<'_> {
+            fn tell(&mut self, progress: &Progress) -> assay_training::Result<()> {
+                if progress.step == self.0 { Err(assay_training::Error::Cancelled) } else { Ok(()) }
+            }
+            fn keep(&mut self, training: &[u8]) {
+                *self.1 = Some(training.to_vec());
+            }
+            fn kept(&mut self) -> Option<Vec<u8>> {
+                self.1.clone()
+            }
+        }
+        let (learned, held) = (pairs(512, 1), pairs(128, 2));
+        let short = Options { epochs: 3, ..options() };
+        let (whole, _) = learn_on(1, &short);
+        let mut kept = None;
+        for at in [5, 13, 0] {
+            let made = learn(view(&learned), view(&held), &short, 2, Stops(at, &mut kept));
+            assert_eq!(made.is_err(), at > 0);
+            assert!(made.is_err() || made.is_ok_and(|made| made.onnx == whole.onnx));
+        }
     }
 }

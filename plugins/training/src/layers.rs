@@ -17,6 +17,14 @@ impl Draws {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
+    /// The `n`-th stream of a seed: what a step of a training draws then depends on nothing but its number, and a training that was
+    /// interrupted goes on as it would have.
+    pub fn of(seed: u64, n: u64) -> Self {
+        let mut draws = ChaCha8Rng::seed_from_u64(seed);
+        draws.set_stream(n);
+        Self(draws)
+    }
+
     /// `n` values, evenly spread over -`bound`..`bound`.
     pub fn uniform(&mut self, n: usize, bound: f64) -> Vec<f32> {
         // 24 bits: every value is a float as it is.

@@ -4,7 +4,8 @@
 //! inference service runs: nothing of burn is needed to score.
 //!
 //! - [`layers`] and [`pictures`]: layers with seeded weights; [`losses`]: what is minimised; [`schedule`]: learning rates.
-//! - [`run`]: the loop: progress, cancelling, a limit of time, and the best of what was tried by a criterion.
+//! - [`learner`]: a network and its optimiser; [`run`]: the loop: progress, cancelling, a limit of time, the best of what was tried by a
+//!   criterion, and going on after an interruption; [`Watched`]: how the host sees it.
 //! - [`export`]: trained layers as nodes of an ONNX graph.
 //! - [`threads`]: training on as many threads as the host has.
 //!
@@ -15,13 +16,16 @@
 mod error;
 pub mod export;
 pub mod layers;
+pub mod learner;
 pub mod losses;
 pub mod pictures;
 pub mod run;
 pub mod schedule;
 pub mod threads;
+mod watched;
 
 pub use error::{Error, Result};
+pub use watched::Watched;
 
 /// The tensor library, for the plugins: one version in one place.
 pub use burn;

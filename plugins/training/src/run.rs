@@ -26,6 +26,55 @@ pub trait Training {
     /// # Errors
     /// As the training sees fit.
     fn network(&self) -> Result<Self::Network>;
+
+    /// All that the steps to come depend on, but for their numbers.
+    ///
+    /// # Errors
+    /// As the training sees fit.
+    fn save(&self) -> Result<Vec<u8>>;
+
+    /// Brings the training to where it was saved.
+    ///
+    /// # Errors
+    /// Bytes of another training.
+    fn restore(&mut self, saved: &[u8]) -> Result<()>;
+
+    /// A network as bytes.
+    ///
+    /// # Errors
+    /// As the training sees fit.
+    fn pack(&self, network: &Self::Network) -> Result<Vec<u8>>;
+
+    /// The network that was packed.
+    ///
+    /// # Errors
+    /// Bytes of another training.
+    fn unpack(&self, packed: &[u8]) -> Result<Self::Network>;
+}
+
+/// Who watches a training, and keeps it over interruptions. A closure that takes the progress keeps nothing.
+pub trait Watcher {
+    /// Hears of every step, and may end the training with an error; with [`Error::Cancelled`] after it was kept.
+    ///
+    /// # Errors
+    /// Those that end the training.
+    fn tell(&mut self, progress: &Progress) -> Result<()>;
+
+    /// Keeps the training as it stands in the place of what was kept before.
+    fn keep(&mut self, training: &[u8]) {
+        let _ = training;
+    }
+
+    /// What was kept of the same training when it was interrupted.
+    fn kept(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+impl<F: FnMut(&Progress) -> Result<()>> Watcher for F {
+    fn tell(&mut self, progress: &Progress) -> Result<()> {
+        self(progress)
+    }
 }
 
 /// How long a training goes on.
@@ -89,26 +138,51 @@ pub struct Best<N> {
     pub out_of_time: bool,
 }
 
-/// Trains: the network of the best criterion is kept. `tell` hears of every step and may end the training with an error.
+impl<N> Best<N> {
+    /// What the training came to, in words; `criterion` says what chose the network.
+    pub fn summary(&self, criterion: &str, steps: usize) -> String {
+        let Self { step, criterion: best, untrained, out_of_time, .. } = self;
+        let ended = if *out_of_time { ", ended by `max_minutes`" } else { "" };
+        format!(
+            "{criterion} {best:.5}, {untrained:.5} before the training; taken after {step} of {steps} steps{ended}"
+        )
+    }
+}
+
+/// A training is kept this often, at the look at the criterion that follows.
+const KEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Trains: the network of the best criterion is taken. `watcher` hears of every step.
 ///
 /// # Errors
-/// Those of the training and of `tell`; [`Error::Diverged`] where the loss or the criterion is no number.
+/// Those of the training and of `watcher`; [`Error::Diverged`] where the loss or the criterion is no number.
 pub fn run<T: Training>(
     training: &mut T,
     limits: Limits,
-    tell: &mut dyn FnMut(&Progress) -> Result<()>,
+    watcher: &mut dyn Watcher,
 ) -> Result<Best<T::Network>> {
-    let begun = Instant::now();
-    let untrained = finite("criterion", training.criterion()?, 0)?;
-    let mut best =
-        Best { network: training.network()?, step: 0, criterion: untrained, untrained, out_of_time: false };
-    for step in 0..limits.steps {
+    let kept = watcher.kept().and_then(|bytes| saved::read(training, &bytes));
+    let (first, earlier, mut best) = match kept {
+        Some(kept) => (kept.step, kept.spent, kept.best),
+        None => {
+            let untrained = finite("criterion", training.criterion()?, 0)?;
+            let network = training.network()?;
+            (
+                0,
+                Duration::ZERO,
+                Best { network, step: 0, criterion: untrained, untrained, out_of_time: false },
+            )
+        }
+    };
+    let (begun, mut last_kept) = (Instant::now(), Instant::now());
+    for step in first..limits.steps {
         let loss = finite("loss", training.step(step)?, step)?;
         let done = step + 1;
-        let spent = begun.elapsed();
+        let spent = earlier + begun.elapsed();
         best.out_of_time = done < limits.steps && limits.time.is_some_and(|limit| spent >= limit);
         let last = done == limits.steps || best.out_of_time;
-        if last || done.is_multiple_of(limits.check_every.max(1)) {
+        let look = last || done.is_multiple_of(limits.check_every.max(1));
+        if look {
             let criterion = finite("criterion", training.criterion()?, done)?;
             if criterion < best.criterion {
                 best = Best { network: training.network()?, step: done, criterion, ..best };
@@ -116,7 +190,14 @@ pub fn run<T: Training>(
         }
         let to_come = spent.mul_f64((limits.steps - done) as f64 / done as f64);
         let left = limits.time.map_or(to_come, |limit| to_come.min(limit.saturating_sub(spent)));
-        tell(&Progress { step: done, steps: limits.steps, loss, best: best.criterion, left })?;
+        let told =
+            watcher.tell(&Progress { step: done, steps: limits.steps, loss, best: best.criterion, left });
+        let interrupted = matches!(told, Err(Error::Cancelled));
+        if interrupted || look && !last && last_kept.elapsed() >= KEEP_EVERY {
+            watcher.keep(&saved::write(training, done, earlier + begun.elapsed(), &best)?);
+            last_kept = Instant::now();
+        }
+        told?;
         if last {
             break;
         }
@@ -126,6 +207,63 @@ pub fn run<T: Training>(
 
 fn finite(what: &'static str, value: f64, step: usize) -> Result<f64> {
     if value.is_finite() { Ok(value) } else { Err(Error::Diverged { what, value, step }) }
+}
+
+/// A training between two of its steps, as bytes.
+mod saved {
+    use super::{Best, Training};
+    use crate::error::Result;
+    use std::time::Duration;
+
+    const MAGIC: &[u8; 8] = b"ASSAYTR1";
+
+    /// Where a training was kept.
+    pub(super) struct Kept<N> {
+        pub(super) step: usize,
+        pub(super) spent: Duration,
+        pub(super) best: Best<N>,
+    }
+
+    pub(super) fn write<T: Training>(
+        training: &T,
+        step: usize,
+        spent: Duration,
+        best: &Best<T::Network>,
+    ) -> Result<Vec<u8>> {
+        let (state, network) = (training.save()?, training.pack(&best.network)?);
+        let mut bytes = Vec::with_capacity(MAGIC.len() + 48 + state.len() + network.len());
+        bytes.extend(MAGIC);
+        let numbers = [step as u64, spent.as_millis() as u64, best.step as u64];
+        numbers.iter().for_each(|n| bytes.extend(n.to_le_bytes()));
+        [best.criterion, best.untrained].iter().for_each(|x| bytes.extend(x.to_le_bytes()));
+        bytes.extend((state.len() as u64).to_le_bytes());
+        bytes.extend(state);
+        bytes.extend(network);
+        Ok(bytes)
+    }
+
+    /// `None` where these are not this training's, which then is as it was.
+    pub(super) fn read<T: Training>(training: &mut T, bytes: &[u8]) -> Option<Kept<T::Network>> {
+        let mut rest = bytes.strip_prefix(MAGIC)?;
+        let mut word = || -> Option<[u8; 8]> {
+            let (word, left) = rest.split_first_chunk()?;
+            rest = left;
+            Some(*word)
+        };
+        let [step, spent, taken] = [word()?, word()?, word()?].map(u64::from_le_bytes);
+        let [criterion, untrained] = [word()?, word()?].map(f64::from_le_bytes);
+        let length = usize::try_from(u64::from_le_bytes(word()?)).ok()?;
+        let (state, network) = rest.split_at_checked(length)?;
+        let network = training.unpack(network).ok()?;
+        let (step, taken) = (usize::try_from(step).ok()?, usize::try_from(taken).ok()?);
+        training.restore(state).ok()?;
+        let best = Best { network, step: taken, criterion, untrained, out_of_time: false };
+        (criterion.is_finite() && untrained.is_finite()).then_some(Kept {
+            step,
+            spent: Duration::from_millis(spent),
+            best,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -151,6 +289,72 @@ mod tests {
         fn network(&self) -> Result<usize> {
             Ok(self.0)
         }
+
+        fn save(&self) -> Result<Vec<u8>> {
+            self.pack(&self.0)
+        }
+
+        fn restore(&mut self, saved: &[u8]) -> Result<()> {
+            self.0 = self.unpack(saved)?;
+            Ok(())
+        }
+
+        fn pack(&self, network: &usize) -> Result<Vec<u8>> {
+            Ok(network.to_string().into_bytes())
+        }
+
+        fn unpack(&self, packed: &[u8]) -> Result<usize> {
+            let text = String::from_utf8_lossy(packed);
+            text.parse().map_err(|_| Error::Tensor("no number".into()))
+        }
+    }
+
+    /// Stops after some steps, and keeps.
+    struct Stops {
+        at: usize,
+        kept: Option<Vec<u8>>,
+        told: Vec<usize>,
+    }
+
+    impl Watcher for Stops {
+        fn tell(&mut self, progress: &Progress) -> Result<()> {
+            self.told.push(progress.step);
+            if progress.step == self.at { Err(Error::Cancelled) } else { Ok(()) }
+        }
+
+        fn keep(&mut self, training: &[u8]) {
+            self.kept = Some(training.to_vec());
+        }
+
+        fn kept(&mut self) -> Option<Vec<u8>> {
+            self.kept.clone()
+        }
+    }
+
+    #[test]
+    fn an_interrupted_training_goes_on_and_ends_as_it_would_have() {
+        let whole = run(&mut Counter(0, 100.0), LIMITS, &mut |_: &Progress| Ok(())).unwrap();
+        for at in 1..8 {
+            let mut stops = Stops { at, kept: None, told: Vec::new() };
+            let stopped = run(&mut Counter(0, 100.0), LIMITS, &mut stops);
+            assert!(matches!(stopped, Err(Error::Cancelled)));
+            stops.at = 0;
+            let resumed = run(&mut Counter(0, 100.0), LIMITS, &mut stops).unwrap();
+            assert_eq!(resumed, whole, "stopped after {at}");
+            assert_eq!(stops.told, (1..=8).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_training_begins_anew_where_what_was_kept_is_not_its_own() {
+        let mut stops = Stops { at: 4, kept: None, told: Vec::new() };
+        let _ = run(&mut Counter(0, 100.0), LIMITS, &mut stops);
+        let kept = stops.kept.unwrap();
+        for wrong in [&b"something else"[..], &kept[..30], &kept[..kept.len() - 1], &[]] {
+            let mut stops = Stops { at: 0, kept: Some(wrong.to_vec()), told: Vec::new() };
+            let best = run(&mut Counter(0, 100.0), LIMITS, &mut stops).unwrap();
+            assert_eq!((best.network, stops.told[0]), (3, 1));
+        }
     }
 
     const LIMITS: Limits = Limits { steps: 8, check_every: 1, time: None };
@@ -158,7 +362,7 @@ mod tests {
     #[test]
     fn the_network_of_the_best_criterion_is_kept_and_every_step_is_told() {
         let mut told = Vec::new();
-        let best = run(&mut Counter(0, 100.0), LIMITS, &mut |p| {
+        let best = run(&mut Counter(0, 100.0), LIMITS, &mut |p: &Progress| {
             told.push((p.step, p.best));
             Ok(())
         });
@@ -171,27 +375,27 @@ mod tests {
     #[test]
     fn the_criterion_is_looked_at_every_so_often_and_at_the_end() {
         let limits = Limits { check_every: 2, steps: 5, ..LIMITS };
-        let best = run(&mut Counter(0, 100.0), limits, &mut |_| Ok(())).unwrap();
+        let best = run(&mut Counter(0, 100.0), limits, &mut |_: &Progress| Ok(())).unwrap();
         assert_eq!((best.network, best.criterion), (2, 1.0));
     }
 
     #[test]
     fn a_limit_of_time_ends_with_the_best_so_far() {
         let limits = Limits { time: Some(Duration::ZERO), check_every: 100, ..LIMITS };
-        let best = run(&mut Counter(0, 100.0), limits, &mut |_| Ok(())).unwrap();
+        let best = run(&mut Counter(0, 100.0), limits, &mut |_: &Progress| Ok(())).unwrap();
         assert_eq!((best.network, best.out_of_time), (1, true));
     }
 
     #[test]
     fn a_training_stops_when_it_is_told_to_and_when_it_diverges() {
         let mut steps = 0;
-        let stopped = run(&mut Counter(0, 100.0), LIMITS, &mut |_| {
+        let stopped = run(&mut Counter(0, 100.0), LIMITS, &mut |_: &Progress| {
             steps += 1;
             if steps == 2 { Err(Error::Cancelled) } else { Ok(()) }
         });
         assert!(matches!(stopped, Err(Error::Cancelled)));
         assert_eq!(steps, 2);
-        let diverged = run(&mut Counter(0, 4.0), LIMITS, &mut |_| Ok(())).unwrap_err();
+        let diverged = run(&mut Counter(0, 4.0), LIMITS, &mut |_: &Progress| Ok(())).unwrap_err();
         assert!(matches!(diverged, Error::Diverged { what: "loss", step: 4, .. }), "{diverged}");
     }
 

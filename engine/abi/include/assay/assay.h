@@ -23,7 +23,8 @@
  * Life of an instance
  *   create -> plan -> fit_begin(pass 0) -> fit_add ... -> fit_end -> [fit_begin(pass 1) ...] -> score ... -> destroy
  *   create -> plan -> load -> score ... -> destroy
- *   create -> plan -> load -> fit_begin(pass k, resumed) ...        an interrupted fit that goes on
+ *   create -> plan -> load -> fit_begin(pass k, resumed) ...        a fit that goes on after its pass k - 1
+ *   A long pass that was interrupted begins anew and finds there what it had the host keep (assay_host.kept).
  *   save may be called after any fit_end. A method without fit functions is ready to score after plan.
  */
 #ifndef ASSAY_ASSAY_H
@@ -220,6 +221,14 @@ typedef struct assay_host {
   /* [concurrent] A folder for temporary files, removed by the host; NULL where there is none. */
   const char *(*scratch)(void *ctx);
   const assay_inference *inference;
+  /* What a long pass has come to, so that an interruption does not lose it. In fit_end only.
+   * [exclusive] keep: `data` takes the place of what this pass of this fit has kept before, and survives the end of the
+   * program. The host forgets it when the whole fit has ended well. */
+  assay_status (*keep)(void *ctx, const void *data, size_t len, assay_error *error);
+  /* [exclusive] kept: calls `emit` once with what the same pass kept in an earlier run of the same fit (recipe, seed, scans
+   * and libraries), and not at all where there is nothing. The bytes are borrowed for that call. */
+  assay_status (*kept)(void *ctx, void (*emit)(void *emit_ctx, const void *data, size_t len), void *emit_ctx,
+                       assay_error *error);
 } assay_host;
 
 /* ---- descriptors -------------------------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@ use assay_core::fit::{Split, fit};
 use assay_core::graph::{Graph, onnx_beside};
 use assay_core::model::Model;
 use assay_core::recipe::Recipe;
+use assay_core::unfinished;
 use assay_data::{Dataset, Layout, atomic};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -22,7 +23,9 @@ Examples:
   assay fit station.toml --data scans -o part.assay --threads 2
                                                   leave cores to others; the model is the same
   assay fit station.toml --data scans -o b.assay --seed 2
-                                                  how much depends on chance")]
+                                                  how much depends on chance
+
+What has taken long when a fit is interrupted is kept in MODEL.unfinished, and the same command goes on with it.")]
 pub(crate) struct Args {
     /// The station's recipe.
     pub(crate) recipe: PathBuf,
@@ -43,6 +46,9 @@ pub(crate) struct Args {
     /// networks, which the fit made, stay in.
     #[arg(long)]
     pub(crate) external: bool,
+    /// Begin anew, whatever an interrupted fit has kept.
+    #[arg(long)]
+    pub(crate) fresh: bool,
     #[command(flatten)]
     pub(crate) budget: BudgetArgs,
     #[command(flatten)]
@@ -56,10 +62,16 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
         recipe.set_seed(seed);
     }
     args.budget.over(recipe.decide.into())?.apply(&mut recipe.decide);
-    let context = Context::open(&args.machine, Some(&recipe), console)?;
+    let mut context = Context::open(&args.machine, Some(&recipe), console)?;
     check_writable(&args.output)?;
     let graph = Graph::resolve(&recipe, &context.registry, &context.engine, &onnx_beside(&args.recipe))?;
     let dataset = Dataset::find(&args.data, args.layout, &recipe.sensors)?;
+    let kept = unfinished_beside(&args.output);
+    if args.fresh {
+        unfinished::remove(&kept)?;
+    }
+    context.services.unfinished = Some(kept.clone());
+    console.keeps_in(&kept);
     console.stop_on_interrupt();
     console.stop_on_memory_shortage();
     let mut model = fit_dataset(&recipe, graph, &dataset, &context, console)?;
@@ -67,6 +79,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
         model.leave_out_networks();
     }
     model.write(&args.output)?;
+    unfinished::remove(&kept)?;
     let size = std::fs::metadata(&args.output).map(|m| m.len()).unwrap_or(0);
     let (mb, seconds) = (size as f64 / 1e6, start.elapsed().as_secs_f64());
     console.info(&format!("wrote {} ({mb:.1} MB) in {seconds:.1} s", args.output.display()));
@@ -106,6 +119,13 @@ pub(crate) fn fit_dataset(
             .for_each(|line| console.info(&format!("without {without}: {line}")));
     }
     Ok(model)
+}
+
+/// Where an interrupted fit keeps what it has come to.
+fn unfinished_beside(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".unfinished");
+    name.into()
 }
 
 /// Finds out before a long fit that the model cannot be written.

@@ -4,6 +4,7 @@
 use super::descriptor::{MethodInfo, ParamKind, ParamValue};
 use super::library::Method;
 use super::services::{HostTable, Services, fill_error};
+use crate::unfinished::Place;
 use crate::value::{Cloud, Content, Data, Spec, Value, planes};
 use assay_abi as abi;
 use assay_data::{Frame, Grid, Mask};
@@ -242,6 +243,11 @@ impl Instance {
     /// The planned outputs.
     pub fn outputs(&self) -> &[Spec] {
         &self.outputs
+    }
+
+    /// Where the passes to come keep what they have come to.
+    pub(crate) fn keep_in(&self, place: Option<Place>) {
+        *self.host.place() = place;
     }
 
     /// Starts a pass.

@@ -1,6 +1,7 @@
 //! The host's services for one instance: the C table that its plugin calls.
 #![allow(unsafe_code, reason = "the ABI: functions that plugins call")]
 
+use crate::unfinished::Place;
 use assay_abi as abi;
 use assay_inference::{Engine, Session};
 use ndarray::ArrayViewD;
@@ -39,6 +40,8 @@ pub struct Services {
     pub inference: Option<Arc<Engine>>,
     /// Folder for temporary files.
     pub scratch: Option<PathBuf>,
+    /// Folder in which an interrupted fit leaves what it has come to, and finds it again; see [`crate::unfinished`].
+    pub unfinished: Option<PathBuf>,
     /// Who watches.
     pub watch: Arc<dyn Watch>,
 }
@@ -54,7 +57,13 @@ impl Services {
             .thread_name(|i| format!("assay-{i}"))
             .build()
             .map_err(|e| crate::error::Error::Request(format!("cannot start {threads} threads: {e}")))?;
-        Ok(Self { pool: Arc::new(pool), inference: None, scratch: None, watch: Arc::new(()) })
+        Ok(Self {
+            pool: Arc::new(pool),
+            inference: None,
+            scratch: None,
+            unfinished: None,
+            watch: Arc::new(()),
+        })
     }
 
     /// Threads of the pool.
@@ -70,6 +79,8 @@ pub(super) struct HostTable {
     who: String,
     services: Services,
     scratch: Option<CString>,
+    /// Where the running pass keeps what it has come to.
+    pub(super) place: Mutex<Option<Place>>,
     sessions: Mutex<HashMap<usize, Arc<Session>>>,
     opened: AtomicUsize,
     /// Loops run on the calling thread while the instance is locked: a thread that waits for a loop may take up other
@@ -101,6 +112,8 @@ impl HostTable {
                 progress: Some(progress),
                 scratch: Some(scratch),
                 inference: std::ptr::null(),
+                keep: Some(keep),
+                kept: Some(kept),
             },
             inference: abi::Inference {
                 struct_size: abi::size_of::<abi::Inference>(),
@@ -113,6 +126,7 @@ impl HostTable {
             who: who.into(),
             scratch: services.scratch.as_deref().and_then(path_text),
             services: services.clone(),
+            place: Mutex::default(),
             sessions: Mutex::default(),
             opened: AtomicUsize::new(0),
             locked: AtomicBool::new(false),
@@ -124,6 +138,12 @@ impl HostTable {
             table.raw.inference = &raw const table.inference;
         }
         table
+    }
+}
+
+impl HostTable {
+    pub(super) fn place(&self) -> std::sync::MutexGuard<'_, Option<Place>> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -195,6 +215,62 @@ unsafe extern "C" fn progress(ctx: *mut c_void, fraction: f64, message: *const c
 unsafe extern "C" fn scratch(ctx: *mut c_void) -> *const c_char {
     // SAFETY: called by the plugin with its host's ctx.
     unsafe { this(ctx) }.scratch.as_ref().map_or(std::ptr::null(), |s| s.as_ptr())
+}
+
+unsafe extern "C" fn keep(
+    ctx: *mut c_void,
+    data: *const c_void,
+    len: usize,
+    error: *mut abi::Error,
+) -> abi::Status {
+    if data.is_null() && len > 0 {
+        // SAFETY: the plugin's error struct.
+        return unsafe { fill_error(error, abi::ERR_INPUT, "", "keep was called without bytes") };
+    }
+    // SAFETY: called by the plugin with its host's ctx; `data` holds `len` bytes.
+    let (this, bytes) = unsafe {
+        (this(ctx), if len == 0 { &[][..] } else { std::slice::from_raw_parts(data.cast::<u8>(), len) })
+    };
+    let written = catch_unwind(AssertUnwindSafe(|| this.place().as_ref().map_or(Ok(()), |p| p.write(bytes))));
+    // SAFETY: the plugin's error struct.
+    unsafe { said(written.map(|r| r.map_err(|e| e.to_string())), error) }
+        .map_or_else(|status| status, |()| abi::OK)
+}
+
+unsafe extern "C" fn kept(
+    ctx: *mut c_void,
+    emit: Option<abi::EmitBytesFn>,
+    emit_ctx: *mut c_void,
+    error: *mut abi::Error,
+) -> abi::Status {
+    // SAFETY: called by the plugin with its host's ctx.
+    let this = unsafe { this(ctx) };
+    let read = catch_unwind(AssertUnwindSafe(|| this.place().as_ref().map_or(Ok(None), Place::read)));
+    // SAFETY: the plugin's error struct.
+    match unsafe { said(read.map(|r| r.map_err(|e| e.to_string())), error) } {
+        Ok(bytes) => {
+            if let (Some(emit), Some(bytes)) = (emit, bytes) {
+                // SAFETY: the plugin's function; the bytes live for the call.
+                unsafe { emit(emit_ctx, bytes.as_ptr().cast(), bytes.len()) };
+            }
+            abi::OK
+        }
+        Err(status) => status,
+    }
+}
+
+/// What a service gave, or the status of the error that it filled.
+///
+/// # Safety
+/// `error` is null or valid.
+unsafe fn said<T>(
+    given: std::thread::Result<Result<T, String>>,
+    error: *mut abi::Error,
+) -> Result<T, abi::Status> {
+    given
+        .unwrap_or_else(|_| Err("the host failed".into()))
+        // SAFETY: by the caller.
+        .map_err(|message| unsafe { fill_error(error, abi::ERR_RESOURCE, "", &message) })
 }
 
 unsafe extern "C" fn parallel_for(ctx: *mut c_void, n: u64, body: Option<abi::LoopBody>, arg: *mut c_void) {
