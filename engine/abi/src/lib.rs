@@ -10,7 +10,7 @@ use core::ffi::{c_char, c_void};
 /// Major version of the ABI; while it is 0, host and plugin must carry exactly the same major and minor.
 pub const ABI_MAJOR: u32 = 0;
 /// Minor version of the ABI.
-pub const ABI_MINOR: u32 = 1;
+pub const ABI_MINOR: u32 = 2;
 /// The one exported symbol of a plugin library, an [`EntryTable`].
 pub const ENTRY_SYMBOL: &str = "assay_entry";
 

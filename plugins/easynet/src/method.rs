@@ -86,7 +86,7 @@ impl EasyNet {
 
     /// The gate's threshold, from held out scans and synthetic defects on them.
     fn threshold(&self, network: &Running, held: Scans<'_>) -> Result<f64> {
-        let examples = held.pairs(self.host.seed().wrapping_add(3));
+        let examples = held.pairs(usize::MAX, self.host.seed().wrapping_add(3));
         let seen = examples.iter().map(|e| network.seen(e)).collect::<Result<Vec<_>>>()?;
         let seen: Vec<_> = seen.into_iter().flatten().collect();
         if seen.is_empty() {

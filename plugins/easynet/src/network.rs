@@ -3,11 +3,11 @@
 use assay_training::burn;
 use assay_training::burn::module::Module;
 use assay_training::burn::nn::conv::Conv2d;
-use assay_training::burn::tensor::activation::{leaky_relu, relu, softmax};
+use assay_training::burn::tensor::activation::softmax;
 use assay_training::burn::tensor::{Device, Tensor};
 use assay_training::export::Graph;
 use assay_training::layers::Draws;
-use assay_training::pictures::{ConvNorm, convolution, double, halve};
+use assay_training::pictures::{ConvNorm, convolution, convolved, double, halve};
 
 /// Channels of the encoder's stages, in widths.
 const ENCODER: [usize; 5] = [1, 2, 4, 8, 8];
@@ -47,7 +47,7 @@ impl Pair {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        relu(self.second.forward(relu(self.first.forward(x))))
+        self.second.forward(self.first.forward(x, 0.0), 0.0)
     }
 
     fn export(&self, graph: &mut Graph, x: &str) -> assay_training::Result<String> {
@@ -107,13 +107,13 @@ impl Branch {
         }
         let mut decoded = Vec::new();
         for (up, pair) in self.up.iter().zip(&self.decoder) {
-            x = pair.forward(relu(up.forward(double(x))));
+            x = pair.forward(up.forward(double(x), 0.0));
             decoded.push(x.clone());
         }
         let both = |a: usize, b: usize| Tensor::cat(vec![encoded[a].clone(), decoded[b].clone()], 1);
-        let fine = leaky_relu(self.fine.forward(both(0, 3)), LEAK);
-        let coarse = leaky_relu(self.coarse.forward(both(1, 2)), LEAK);
-        Given { picture: self.picture.forward(x), seen: Tensor::cat(vec![fine, double(coarse)], 1) }
+        let fine = self.fine.forward(both(0, 3), LEAK);
+        let coarse = self.coarse.forward(both(1, 2), LEAK);
+        Given { picture: convolved(&self.picture, x), seen: Tensor::cat(vec![fine, double(coarse)], 1) }
     }
 
     /// What the segmentation sees; the reconstruction is for the training alone.
@@ -157,8 +157,8 @@ impl Head {
 
     /// Probabilities `[n, 2, h, w]` of being good and defective.
     fn forward(&self, seen: Tensor<4>) -> Tensor<4> {
-        let first = leaky_relu(self.first.forward(seen), LEAK);
-        softmax(self.last.forward(leaky_relu(self.second.forward(first), LEAK)), 1)
+        let first = self.first.forward(seen, LEAK);
+        softmax(convolved(&self.last, self.second.forward(first, LEAK)), 1)
     }
 
     /// The probability of being defective.

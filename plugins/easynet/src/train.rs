@@ -12,7 +12,7 @@ use assay_training::learner::{Learner, Order, pack, value};
 use assay_training::losses::{dissimilarity, focal, mean_square};
 use assay_training::run::{Best, Limits, Training, Watcher, run};
 use assay_training::schedule::Drops;
-use assay_training::threads::on_threads;
+use assay_training::threads::{each, on_threads};
 use ndarray::ArrayView2;
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ const GAMMA: f64 = 2.0;
 
 /// Looks at the criterion in a training.
 const LOOKS: usize = 20;
+
+/// Held out scans that the criterion looks at: with more of them the looks would take as long as the training.
+const LOOKED_AT: usize = 24;
 
 /// What shapes a training.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,10 +70,14 @@ impl<'a> Scans<'a> {
         Example::defective(&self.shape.scan(self.row(i), self.reach), &others, self.shape.size, draws)
     }
 
-    /// Each scan as it is and with a defect, the same ones for a seed.
-    pub(crate) fn pairs(&self, seed: u64) -> Vec<Example> {
+    /// At most `most` scans, evenly taken, as they are and with a defect, the same ones for a seed.
+    pub(crate) fn pairs(&self, most: usize, seed: u64) -> Vec<Example> {
         let mut draws = Draws::new(seed);
-        (0..self.rows.nrows()).flat_map(|i| [self.good(i), self.defective(i, &mut draws)]).collect()
+        let (all, taken) = (self.rows.nrows(), self.rows.nrows().min(most));
+        (0..taken)
+            .map(|i| i * all / taken)
+            .flat_map(|i| [self.good(i), self.defective(i, &mut draws)])
+            .collect()
     }
 }
 
@@ -119,19 +126,18 @@ struct Segmenting<'a> {
 impl Segmenting<'_> {
     /// The scans of a step as they are, and as they are shown: every other one with a defect, by chance.
     fn examples(&mut self, step: usize) -> (Vec<Example>, Vec<Example>) {
-        let mut draws = Draws::of(self.options.seed.wrapping_add(3), step as u64);
         let n = self.scans.rows.nrows();
         let places = step * self.options.batch..(step + 1) * self.options.batch;
-        places
-            .map(|place| {
-                let scan = self.order.of(place / n)[place % n];
-                let good = self.scans.good(scan);
-                let defective = draws.below(2) == 1;
-                let shown =
-                    if defective { self.scans.defective(scan, &mut draws) } else { self.scans.good(scan) };
-                (good, shown)
-            })
-            .unzip()
+        let chosen: Vec<(usize, usize)> =
+            places.map(|place| (place, self.order.of(place / n)[place % n])).collect();
+        let (scans, seed) = (self.scans, self.options.seed.wrapping_add(3));
+        let both = each(&chosen, |&(place, scan)| {
+            let mut draws = Draws::of(seed, place as u64);
+            let defective = draws.below(2) == 1;
+            let shown = if defective { scans.defective(scan, &mut draws) } else { scans.good(scan) };
+            (scans.good(scan), shown)
+        });
+        both.into_iter().unzip()
     }
 }
 
@@ -224,7 +230,7 @@ pub(crate) fn learn(
             learner: Learner::new(network, AdamConfig::new().with_epsilon(1e-8).init()),
             rate: Drops { peak: options.rate, steps: options.steps },
             scans,
-            held: held.pairs(options.seed.wrapping_add(1)),
+            held: held.pairs(LOOKED_AT, options.seed.wrapping_add(1)),
             order: Order::new(scans.rows.nrows(), options.seed.wrapping_add(2)),
             options: *options,
             device: device.clone(),

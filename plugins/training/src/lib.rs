@@ -3,6 +3,7 @@
 //! Networks, losses and optimisers are burn's, on its CPU backend. What comes out of a training is an ONNX file, which the host's
 //! inference service runs: nothing of burn is needed to score.
 //!
+//! - [`operations`]: what layers over pictures do, on the processor.
 //! - [`layers`] and [`pictures`]: layers with seeded weights; [`losses`]: what is minimised; [`schedule`]: learning rates.
 //! - [`learner`]: a network and its optimiser; [`run`]: the loop: progress, cancelling, a limit of time, the best of what was tried by a
 //!   criterion, and going on after an interruption; [`Watched`]: how the host sees it.
@@ -18,6 +19,7 @@ pub mod export;
 pub mod layers;
 pub mod learner;
 pub mod losses;
+pub mod operations;
 pub mod pictures;
 pub mod run;
 pub mod schedule;

@@ -1,9 +1,11 @@
 //! Layers over pictures `[n, channels, h, w]`, with seeded weights.
 
 use crate::layers::Draws;
+use crate::operations::{self, convolve, normalise, on_processor, statistics};
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Initializer, PaddingConfig2d};
+use burn::tensor::activation::leaky_relu;
 use burn::tensor::module::{interpolate, max_pool2d};
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -48,9 +50,41 @@ impl ConvNorm {
         Self { conv, norm: BatchNormConfig::new(outputs).init(device) }
     }
 
-    /// `[n, inputs, h, w]` to `[n, outputs, h, w]`.
-    pub fn forward(&self, pictures: Tensor<4>) -> Tensor<4> {
-        self.norm.forward(self.conv.forward(pictures))
+    /// `[n, inputs, h, w]` to `[n, outputs, h, w]`, negative values multiplied by `slope`: 0 rectifies, 1 leaves them.
+    pub fn forward(&self, pictures: Tensor<4>, slope: f64) -> Tensor<4> {
+        let made = convolved(&self.conv, pictures);
+        if !on_processor(&made.device()) {
+            return leaky_relu(self.norm.forward(made), slope);
+        }
+        let BatchNorm { gamma, beta, epsilon, .. } = &self.norm;
+        normalise(made.clone(), gamma.val(), beta.val(), self.statistics(&made), *epsilon, slope)
+    }
+
+    /// Those of the batch while training, which are kept; those that were kept after.
+    fn statistics(&self, made: &Tensor<4>) -> Tensor<2> {
+        let BatchNorm { running_mean, running_var, momentum, .. } = &self.norm;
+        if !made.device().is_autodiff() {
+            return Tensor::stack(vec![running_mean.value(), running_var.value()], 0);
+        }
+        let batch = statistics(made);
+        for (kept, row) in [(running_mean, 0), (running_var, 1)] {
+            let of_batch = batch.clone().slice([row..row + 1]).reshape([-1]);
+            let mixed = kept.value_sync() * (1.0 - momentum) + of_batch * *momentum;
+            kept.update(mixed.detach());
+        }
+        batch
+    }
+}
+
+/// Pictures `[n, inputs, h, w]` through a layer that [`convolution`] made.
+pub fn convolved(layer: &Conv2d, pictures: Tensor<4>) -> Tensor<4> {
+    if !on_processor(&pictures.device()) {
+        return layer.forward(pictures);
+    }
+    let made = convolve(pictures, layer.weight.val());
+    match &layer.bias {
+        Some(bias) => made + bias.val().reshape([1, -1, 1, 1]),
+        None => made,
     }
 }
 
@@ -61,6 +95,9 @@ pub fn halve(pictures: Tensor<4>) -> Tensor<4> {
 
 /// Twice the size, bilinear, corners on corners, as EasyNet's and DRAEM's code.
 pub fn double(pictures: Tensor<4>) -> Tensor<4> {
+    if on_processor(&pictures.device()) {
+        return operations::double(pictures);
+    }
     let options = InterpolateOptions::new(InterpolateMode::Bilinear);
     interpolate(pictures, options.with_scale_factor([2.0, 2.0]).with_align_corners(true))
 }

@@ -1,6 +1,7 @@
 //! Training on as many threads as the host has.
 
 use crate::error::Result;
+use rayon::prelude::*;
 
 /// Does `work` with burn on `threads` threads. They are this crate's own, because burn takes whatever pool it is called in, and end with
 /// the work.
@@ -13,4 +14,9 @@ pub fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> R
         .thread_name(|i| format!("training {i}"))
         .build()?;
     Ok(pool.install(work))
+}
+
+/// What `make` gives for each of `items`, made on all threads of the training.
+pub fn each<I: Sync, T: Send>(items: &[I], make: impl Fn(&I) -> T + Sync + Send) -> Vec<T> {
+    items.par_iter().map(make).collect()
 }

@@ -38,7 +38,7 @@ extern "C" {
 #endif
 
 #define ASSAY_ABI_MAJOR 0u
-#define ASSAY_ABI_MINOR 1u
+#define ASSAY_ABI_MINOR 2u
 
 #if defined(_WIN32)
 #define ASSAY_EXPORT __declspec(dllexport)
