@@ -321,3 +321,70 @@ fn a_method_that_trains_by_passes_reports_progress_is_cancelled_resumed_and_scor
         assert!(make(usize::MAX).load(&mut &expected[..cut]).is_err(), "a state cut at {cut} was accepted");
     }
 }
+
+/// A recipe of steps that plugins from outside make, on colour alone.
+fn outside_recipe(steps: &str) -> String {
+    format!(
+        "format = 1\nrecipe = {{ number = 12, name = \"outside\" }}\n[engine]\nruntime = \"rten\"\n[sensors]\ncolour = \"rgb/{{id}}.png\"\n\
+         [steps]\n{steps}\n[decide]\nfalse_reject_rate = 0.2\n"
+    )
+}
+
+/// Fits a recipe with the plugins of one folder beside the bundled ones; the scores of the good test scans, and of one of them with
+/// a black square on the part.
+fn scored_with(plugins: &Path, steps: &str) -> (Vec<f64>, f64) {
+    let category = Category::small();
+    std::fs::write(category.path("recipe.toml"), outside_recipe(steps)).unwrap();
+    let folder = plugins.to_str().unwrap();
+    let model = category.fit("outside.assay", &["--plugin-path", folder]);
+    let score = |scans: &Path| -> Vec<f64> {
+        let mut command = assay();
+        command.arg("score").arg(&model).arg(scans).args(["--plugin-path", folder]);
+        let output = command.output().unwrap();
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{}", stderr(&output));
+        support::json_lines(&output).iter().map(|line| line["score"].as_f64().unwrap()).collect()
+    };
+    let good = category.scans().join("test/good");
+    let bad = category.path("bad");
+    std::fs::create_dir_all(bad.join("rgb")).unwrap();
+    let mut picture = image::open(good.join("rgb/000.png")).unwrap().to_rgb8();
+    let (cols, rows) = picture.dimensions();
+    for (col, row) in (0..24).flat_map(|col| (0..24).map(move |row| (col, row))) {
+        picture.put_pixel(cols / 2 - 12 + col, rows / 2 - 12 + row, image::Rgb([0, 0, 0]));
+    }
+    picture.save(bad.join("rgb/000.png")).unwrap();
+    (score(&good), score(&bad)[0])
+}
+
+fn stands_out((good, bad): (Vec<f64>, f64)) {
+    assert_eq!(good.len(), 3);
+    assert!(good.iter().all(|score| bad > 1.2 * score), "{bad} among {good:?}");
+}
+
+#[test]
+fn a_plugin_in_c_is_compiled_against_the_header_alone_and_inspects() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = root().join("tests/plugins/cells/cells.c");
+    let copy = folder.path().join("cells.c");
+    compile_c(folder.path(), "cells", &copy, &std::fs::read_to_string(source).unwrap());
+    stands_out(scored_with(folder.path(), "found = { method = \"cells\", from = \"colour\", cell = 4 }"));
+}
+
+#[test]
+fn a_plugin_in_rust_is_built_in_a_workspace_of_its_own_from_the_sdk_alone_and_inspects() {
+    let folder = tempfile::tempdir().unwrap();
+    let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("texture");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["test", "--offline", "--quiet", "--locked", "--manifest-path"]);
+    cargo.arg(root().join("tests/plugins/texture/Cargo.toml")).arg("--target-dir").arg(&built);
+    assert!(cargo.status().unwrap().success());
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--offline", "--quiet", "--locked", "--manifest-path"]);
+    cargo.arg(root().join("tests/plugins/texture/Cargo.toml")).arg("--target-dir").arg(&built);
+    assert!(cargo.status().unwrap().success());
+    let name = library_name("texture");
+    std::fs::copy(built.join("debug").join(&name), folder.path().join(&name)).unwrap();
+    let steps = "look = { method = \"texture\", from = \"colour\", cell = 4 }\n\
+                 found = { method = \"patchcore\", from = \"look\", max_bank = 500 }";
+    stands_out(scored_with(folder.path(), steps));
+}

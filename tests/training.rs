@@ -135,6 +135,16 @@ fn a_wrong_parameter_of_a_training_is_found_before_anything_is_read() {
 }
 
 #[test]
+fn a_device_that_this_build_cannot_train_on_is_refused_with_what_to_do() {
+    let category = category(&EASYNET.replace("steps = 60", "steps = 1, device = \"cuda\""));
+    let mut fit = assay();
+    fit.arg("fit").arg(category.path("recipe.toml")).arg("--data").arg(category.scans());
+    let refused = stderr(&exit_with(fit.arg("-o").arg(category.path("m.assay")), 2));
+    assert!(refused.contains("steps.found") || refused.contains("device"), "{refused}");
+    assert!(refused.contains("CUDA") || refused.contains("--features cuda"), "{refused}");
+}
+
+#[test]
 fn easynet_is_fitted_once_gives_probabilities_and_the_same_file_at_any_number_of_threads() {
     let category = category(EASYNET);
     let one = category.fit("one.assay", &["--threads", "1"]);

@@ -11,6 +11,7 @@ use assay_sdk::{
     Parallel, Result, Sample, Spec,
 };
 use assay_training::Watched;
+use assay_training::device::{CHOICES, chosen};
 use assay_training::export::compare;
 use ndarray::ArrayView2;
 use std::io::{Read, Write};
@@ -33,6 +34,8 @@ assay_sdk::params! {
         max_scans: i64 = 512, min = 2.0, max = 1e6, unit = "scans";
         /// A time after which the best network so far is taken; 0 for none. A training that it ends is not repeatable.
         max_minutes: f64 = 0.0, min = 0.0, max = 1e6, unit = "min";
+        /// What it trains on; auto is CUDA where the plugin was built for it and there is a device, else the processor. Only the processor gives the same bits each time.
+        device: String = "auto".into(), choices = CHOICES;
     }
 }
 
@@ -73,7 +76,9 @@ impl EasyNet {
     fn train(&self, learned: Scans<'_>, held: Scans<'_>) -> Result<Running> {
         let host = &self.host;
         let watched = Watched::new(host, "easynet");
-        let made = learn(learned, held, &sensors(self.shape()?), &self.options(), host.threads(), watched)?;
+        let device = chosen(&self.settings.device)?;
+        let made =
+            learn(learned, held, &sensors(self.shape()?), &self.options(), device, host.threads(), watched)?;
         host.log(Level::Info, &format!("easynet: {}", made.summary));
         let network = Running::new(made.onnx, self.shape()?, host)?;
         let found = network.maps(&made.example.pictures)?;
@@ -176,6 +181,8 @@ impl Method for EasyNet {
     fn fit_begin(&mut self, fit: Fit) -> Result<()> {
         let (values, seed) = (self.shape()?.values(), self.host.seed());
         let scans = self.settings.max_scans as usize;
+        // Before anything is gathered for it.
+        chosen(&self.settings.device)?;
         self.fitted = None;
         self.gathered = Some(Apart::new(values, [scans, HELD_SCANS], fit.samples, seed)?);
         Ok(())

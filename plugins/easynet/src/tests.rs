@@ -7,6 +7,7 @@ use crate::scans::{Scan, Shape};
 use crate::train::{Learned, Options, Scans, learn};
 use assay_sdk::testing::{Runner, TestValue};
 use assay_sdk::{Content, Data, Frame, GridView, ParamValue, Sample, Value};
+use assay_training::burn::tensor::Device;
 use assay_training::export::compare;
 use assay_training::layers::Draws;
 use assay_training::run::Progress;
@@ -61,6 +62,7 @@ fn learned(shape: Shape, steps: usize, threads: usize) -> (Learned, Vec<f64>) {
         scans(shape, &held),
         &named,
         &options(steps),
+        Device::flex(),
         threads,
         |p: &Progress| {
             told.push(p.best);

@@ -208,7 +208,7 @@ pub(crate) struct Learned {
     pub(crate) summary: String,
 }
 
-/// Trains on `threads` threads on `scans`; pairs of `held` scans as they are and with a defect choose the network.
+/// Trains on `device`, or on `threads` threads of the processor, on `scans`; pairs of `held` scans as they are and with a defect choose the network.
 ///
 /// # Errors
 /// A training that diverges; what `watcher` says; a network that cannot be written.
@@ -217,12 +217,13 @@ pub(crate) fn learn(
     held: Scans<'_>,
     sensors: &[&str],
     options: &Options,
+    device: Device,
     threads: usize,
     watcher: impl Watcher + Send,
 ) -> assay_training::Result<Learned> {
     let mut watcher = watcher;
     on_threads(threads, || {
-        let device = Device::flex().autodiff();
+        let device = device.autodiff();
         let mut draws = Draws::new(options.seed);
         let size = scans.shape.size;
         let network = Network::new(sensors.len(), options.width, &mut draws, &device);

@@ -10,6 +10,7 @@ use assay_sdk::{
     Content, Error, Fit, Host, Info, InputPort, Layout, Method, Next, OnnxSession, OutputPort, OutputSpec,
     Outputs, Result, Sample, Spec,
 };
+use assay_training::device::{CHOICES, chosen};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -37,6 +38,8 @@ assay_sdk::params! {
         max_rows: i64 = 100_000, min = 2.0, max = 1e9, unit = "rows";
         /// A time after which the best network so far is taken; 0 for none. A training that it ends is not repeatable.
         max_minutes: f64 = 0.0, min = 0.0, max = 1e6, unit = "min";
+        /// What the fusion trains on; auto is CUDA where the plugin was built for it and there is a device, else the processor. Only the processor gives the same bits each time.
+        device: String = "auto".into(), choices = CHOICES;
     }
 }
 
@@ -193,6 +196,10 @@ impl Method for M3dm {
         let dims: usize = self.planned()?.widths().iter().sum();
         let rows = self.settings.max_rows as usize;
         let seed = self.host.seed();
+        if self.settings.uff {
+            // Before anything is gathered for it.
+            chosen(&self.settings.device)?;
+        }
         self.fitted = None;
         self.gathered = Some(Apart::new(dims, [rows, HELD_ROWS.min(rows)], fit.samples, seed)?);
         Ok(())
@@ -225,7 +232,8 @@ impl Method for M3dm {
         both.apply(&mut held);
         let network = self.settings.uff.then(|| -> Result<Network> {
             let pairs = |rows| Pairs { rows, split: widths[0] };
-            let onnx = train(pairs(learned.view()), pairs(held.view()), &self.options(), &self.host)?;
+            let device = chosen(&self.settings.device)?;
+            let onnx = train(pairs(learned.view()), pairs(held.view()), &self.options(), device, &self.host)?;
             Ok(Network { session: self.host.open_onnx(&onnx, "fusion of patches")?, onnx })
         });
         let network = network.transpose()?;

@@ -176,18 +176,19 @@ struct Learned {
     summary: String,
 }
 
-/// Trains on `threads` threads.
+/// Trains on `device`, or on `threads` threads of the processor.
 fn learn<'a>(
     learned: Pairs<'a>,
     held: Pairs<'a>,
     options: &Options,
+    device: Device,
     threads: usize,
     watcher: impl Watcher + Send,
 ) -> assay_training::Result<Learned> {
     let mut watcher = watcher;
     let widths = [learned.split, learned.rows.ncols() - learned.split];
     on_threads(threads, || {
-        let device = Device::flex().autodiff();
+        let device = device.autodiff();
         let batches = (learned.len() / options.batch).max(1);
         let steps = batches * options.epochs;
         let optimizer = AdamWConfig::new().with_beta_2(BETA_2).with_epsilon(1e-8).with_weight_decay(DECAY);
@@ -221,6 +222,7 @@ pub(crate) fn train<'a>(
     learned: Pairs<'a>,
     held: Pairs<'a>,
     options: &Options,
+    device: Device,
     host: &Host,
 ) -> Result<Vec<u8>> {
     if learned.len() < 2 || held.len() < 2 {
@@ -228,7 +230,7 @@ pub(crate) fn train<'a>(
         return Err(Error::input("features", message));
     }
     let widths = [learned.split, learned.rows.ncols() - learned.split];
-    let made = learn(learned, held, options, host.threads(), Watched::new(host, "fusion"))?;
+    let made = learn(learned, held, options, device, host.threads(), Watched::new(host, "fusion"))?;
     host.log(Level::Info, &format!("the fusion of patches: {}", made.summary));
     let session = host.open_onnx(&made.onnx, "fusion of patches")?;
     compare(&fuse(&session, &made.sample[0], &made.sample[1], widths)?, &made.fused)?;
@@ -293,7 +295,7 @@ mod tests {
     fn learn_on(threads: usize, options: &Options) -> (Learned, Vec<Progress>) {
         let (learned, held) = (pairs(512, 1), pairs(128, 2));
         let mut told = Vec::new();
-        let found = learn(view(&learned), view(&held), options, threads, |p: &Progress| {
+        let found = learn(view(&learned), view(&held), options, Device::flex(), threads, |p: &Progress| {
             told.push(*p);
             Ok(())
         });
@@ -340,7 +342,7 @@ mod tests {
     fn a_host_that_asks_to_stop_ends_the_training() {
         let (learned, held) = (pairs(512, 1), pairs(128, 2));
         let stop = |_: &Progress| Err(assay_training::Error::Cancelled);
-        let stopped = learn(view(&learned), view(&held), &options(), 1, stop);
+        let stopped = learn(view(&learned), view(&held), &options(), Device::flex(), 1, stop);
         assert!(matches!(stopped, Err(assay_training::Error::Cancelled)));
     }
 
@@ -364,7 +366,7 @@ mod tests {
         let (whole, _) = learn_on(1, &short);
         let mut kept = None;
         for at in [5, 13, 0] {
-            let made = learn(view(&learned), view(&held), &short, 2, Stops(at, &mut kept));
+            let made = learn(view(&learned), view(&held), &short, Device::flex(), 2, Stops(at, &mut kept));
             assert_eq!(made.is_err(), at > 0);
             assert!(made.is_err() || made.is_ok_and(|made| made.onnx == whole.onnx));
         }

@@ -18,6 +18,9 @@ pub enum Error {
         /// Steps done before.
         step: usize,
     },
+    /// The device that was asked for cannot be had.
+    #[error("cannot train on the device that is asked for: {0}")]
+    NoDevice(String),
     /// No threads could be started.
     #[error("no threads for the training: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
@@ -45,6 +48,7 @@ impl From<Error> for assay_sdk::Error {
         match error {
             Error::Cancelled => Self::cancelled(),
             Error::Diverged { .. } => Self::input("features", error.to_string()),
+            Error::NoDevice(_) => Self::parameter("device", error.to_string()),
             Error::Threads(_) => Self::resource(error.to_string()),
             Error::Tensor(_) | Error::Onnx(_) | Error::Unfaithful { .. } => Self::internal(error.to_string()),
         }

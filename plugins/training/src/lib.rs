@@ -3,7 +3,7 @@
 //! Networks, losses and optimisers are burn's, on its CPU backend. What comes out of a training is an ONNX file, which the host's
 //! inference service runs: nothing of burn is needed to score.
 //!
-//! - [`operations`]: what layers over pictures do, on the processor.
+//! - [`device`]: processor or CUDA; [`operations`]: what layers over pictures do, on the processor.
 //! - [`layers`] and [`pictures`]: layers with seeded weights; [`losses`]: what is minimised; [`schedule`]: learning rates.
 //! - [`learner`]: a network and its optimiser; [`run`]: the loop: progress, cancelling, a limit of time, the best of what was tried by a
 //!   criterion, and going on after an interruption; [`Watched`]: how the host sees it.
@@ -11,9 +11,10 @@
 //! - [`threads`]: training on as many threads as the host has.
 //!
 //! # Determinism
-//! Weights and orders are drawn from a seeded stream cipher, and burn's sums do not depend on the number of threads, so that the same
+//! On the processor: weights and orders are drawn from a seeded stream cipher, and burn's sums do not depend on the number of threads, so that the same
 //! scans and seed give the same bits - unless a limit of time ends a training.
 
+pub mod device;
 mod error;
 pub mod export;
 pub mod layers;
