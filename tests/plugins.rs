@@ -9,6 +9,7 @@
 
 mod support;
 
+use assay_abi as abi;
 use assay_core::plugin::{FitPass, Instance, ParamValue, Registry, SearchPath, Services, Watch};
 use assay_core::value::{Content, Data, Spec, Value};
 use assay_data::{Frame, Grid};
@@ -104,13 +105,14 @@ fn a_library_of_another_abi_version_is_refused_with_both_versions() {
     c_plugin(folder.path(), "future", 9, 3);
     let registry = only(folder.path());
     let message = registry.broken[0].to_string();
-    assert!(message.contains("9.3") && message.contains("0.1") && message.contains("rebuild"), "{message}");
+    let own = format!("{}.{}", abi::ABI_MAJOR, abi::ABI_MINOR);
+    assert!(message.contains("9.3") && message.contains(&own) && message.contains("rebuild"), "{message}");
 }
 
 #[test]
 fn a_library_that_says_it_cannot_work_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    c_plugin(folder.path(), "unwilling", 0, 1);
+    c_plugin(folder.path(), "unwilling", abi::ABI_MAJOR, abi::ABI_MINOR);
     assert!(only(folder.path()).broken[0].to_string().contains("cannot work here"));
 }
 
@@ -387,4 +389,44 @@ fn a_plugin_in_rust_is_built_in_a_workspace_of_its_own_from_the_sdk_alone_and_in
     let steps = "look = { method = \"texture\", from = \"colour\", cell = 4 }\n\
                  found = { method = \"patchcore\", from = \"look\", max_bank = 500 }";
     stands_out(scored_with(folder.path(), steps));
+}
+
+#[test]
+fn the_reference_of_methods_is_what_they_say_of_themselves() {
+    let folder = plugin_folder();
+    let pages = root().join("docs/methods");
+    let update = std::env::var_os("UPDATE_DOCS").is_some();
+    let list = stdout(&succeed(assay().args(["plugin", "list", "--plugin-path"]).arg(folder.path())));
+    let mut methods: Vec<&str> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    methods.sort_unstable();
+    assert!(methods.len() > 15, "{list}");
+    let mut index = String::from(
+        "# Methods\n\nWhat `assay plugin info METHOD --markdown` says of each bundled method; a test keeps these pages current.\n\n",
+    );
+    let mut fresh = Vec::new();
+    for method in &methods {
+        let mut info = assay();
+        info.args(["plugin", "info", method, "--markdown", "--plugin-path"]).arg(folder.path());
+        let page = stdout(&succeed(&mut info));
+        let title = page.lines().next().unwrap().trim_start_matches("# ").to_owned();
+        index += &format!("- [{title}]({method}.md)\n");
+        fresh.push((format!("{method}.md"), page));
+    }
+    fresh.push(("README.md".into(), index));
+    if update {
+        std::fs::create_dir_all(&pages).unwrap();
+    }
+    for (name, page) in &fresh {
+        if update {
+            std::fs::write(pages.join(name), page).unwrap();
+        }
+        let kept = std::fs::read_to_string(pages.join(name)).unwrap_or_default();
+        assert!(
+            kept == *page,
+            "docs/methods/{name} is stale: UPDATE_DOCS=1 cargo test -p assay --test plugins"
+        );
+    }
+    let names = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let kept: Vec<String> = std::fs::read_dir(&pages).unwrap().map(names).collect();
+    assert_eq!(kept.len(), fresh.len(), "docs/methods has pages of methods that are gone: {kept:?}");
 }

@@ -1,5 +1,7 @@
 //! `assay plugin`.
 
+mod page;
+
 use super::Status;
 use crate::args::Machine;
 use crate::console::Console;
@@ -7,7 +9,7 @@ use crate::context::search_path;
 use crate::output::{self, line};
 use anyhow::Result;
 use assay_core::graph::{BUILTIN, builtin_methods};
-use assay_core::plugin::{MethodInfo, PortInfo, Registry};
+use assay_core::plugin::{Method, MethodInfo, ParamInfo, PortInfo, Registry};
 
 /// Show the methods that plugins offer.
 #[derive(Debug, clap::Args)]
@@ -15,7 +17,8 @@ use assay_core::plugin::{MethodInfo, PortInfo, Registry};
 Examples:
   assay plugin list                               every method at hand, and where it comes from
   assay plugin info patchcore                     its ports, parameters, paper and deviations
-  assay plugin info patchcore --json              the same for scripts")]
+  assay plugin info patchcore --json              the same for scripts
+  assay plugin info patchcore --markdown          the same as a page of documentation")]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -35,6 +38,9 @@ pub(crate) enum Command {
         /// Print one JSON object instead of text.
         #[arg(long)]
         json: bool,
+        /// Print a page in Markdown instead of text: the method, and not where it was found.
+        #[arg(long, conflicts_with = "json")]
+        markdown: bool,
         #[command(flatten)]
         machine: Machine,
     },
@@ -43,7 +49,14 @@ pub(crate) enum Command {
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     match &args.command {
         Command::List { machine } => list(machine, console),
-        Command::Info { method, json, machine } => info(method, *json, machine, console),
+        Command::Info { method, json, markdown, machine } => {
+            let form = match (json, markdown) {
+                (true, _) => Form::Json,
+                (_, true) => Form::Markdown,
+                _ => Form::Text,
+            };
+            info(method, form, machine, console)
+        }
     }
 }
 
@@ -73,7 +86,15 @@ fn list(machine: &Machine, console: &Console) -> Result<Status> {
     Ok(Status::Ok)
 }
 
-fn info(id: &str, json: bool, machine: &Machine, console: &Console) -> Result<Status> {
+/// How a method is described.
+#[derive(Clone, Copy)]
+enum Form {
+    Text,
+    Json,
+    Markdown,
+}
+
+fn info(id: &str, form: Form, machine: &Machine, console: &Console) -> Result<Status> {
     let registry = Registry::discover(&search_path(machine, None))?;
     for broken in &registry.broken {
         console.warn(&broken.to_string());
@@ -83,10 +104,16 @@ fn info(id: &str, json: bool, machine: &Machine, console: &Console) -> Result<St
     let Some(info) = builtin.as_ref().or(found.map(|m| &*m.info)) else {
         anyhow::bail!("{}", registry.why_missing(id, &BUILTIN));
     };
-    if json {
-        output::json(info)?;
-        return Ok(Status::Ok);
+    match form {
+        Form::Json => output::json(info)?,
+        Form::Markdown => line(page::page(info).trim_end())?,
+        Form::Text => text(info, found.filter(|_| builtin.is_none()))?,
     }
+    Ok(Status::Ok)
+}
+
+/// A method as text, and the library that it is from.
+fn text(info: &MethodInfo, found: Option<&Method>) -> Result<()> {
     line(&format!("{} - {} ({})", info.id, info.name, info.role()))?;
     line(&format!("  {}", info.summary))?;
     let fact =
@@ -94,35 +121,41 @@ fn info(id: &str, json: bool, machine: &Machine, console: &Console) -> Result<St
     fact("paper", &info.paper)?;
     fact("deviations", &info.deviations)?;
     fact("version", &format!("{} by {}, {}", info.version, info.vendor, info.licence))?;
-    if let Some(method) = found.filter(|_| builtin.is_none()) {
+    if let Some(method) = found {
         fact("library", &method.library.path.display().to_string())?;
         fact("sha256", &method.library.sha256)?;
     }
     for (title, ports) in [("inputs", &info.inputs), ("outputs", &info.outputs)] {
         line(&format!("{title}:"))?;
-        ports.iter().try_for_each(|p| line(&format!("  {}: {}", port(p), p.doc)))?;
+        ports.iter().try_for_each(|p| line(&format!("  {} ({}): {}", p.name, accepts(p), p.doc)))?;
     }
     if !info.params.is_empty() {
         line("parameters:")?;
     }
     for p in &info.params {
-        let bounds = match (p.min, p.max) {
-            (Some(a), Some(b)) => format!(", {a} ..= {b}"),
-            (Some(a), None) => format!(", at least {a}"),
-            (None, Some(b)) => format!(", at most {b}"),
-            (None, None) => String::new(),
-        };
-        let choices =
-            if p.choices.is_empty() { String::new() } else { format!(", one of {}", p.choices.join(", ")) };
         let unit = if p.unit.is_empty() { String::new() } else { format!(" {}", p.unit) };
-        line(&format!("  {} = {}{unit}  ({}{bounds}{choices})", p.name, p.default, p.kind.name()))?;
+        line(&format!("  {} = {}{unit}  ({}{})", p.name, p.default, p.kind.name(), bounds(p)))?;
         p.doc.lines().try_for_each(|l| line(&format!("      {}", l.trim())))?;
     }
-    Ok(Status::Ok)
+    Ok(())
 }
 
-/// A port's name, count and contents.
-fn port(p: &PortInfo) -> String {
+/// Which values a parameter may have, after its kind.
+fn bounds(p: &ParamInfo) -> String {
+    let range = match (p.min, p.max) {
+        (Some(a), Some(b)) => format!(", {a} ..= {b}"),
+        (Some(a), None) => format!(", at least {a}"),
+        (None, Some(b)) => format!(", at most {b}"),
+        (None, None) => String::new(),
+    };
+    match p.choices.is_empty() {
+        true => range,
+        false => format!("{range}, one of {}", p.choices.join(", ")),
+    }
+}
+
+/// A port's contents and count.
+fn accepts(p: &PortInfo) -> String {
     let content: Vec<&str> = p.content.iter().map(|c| c.name()).collect();
     let count = match (p.min_count, p.max_count) {
         (1, Some(1)) => String::new(),
@@ -134,5 +167,5 @@ fn port(p: &PortInfo) -> String {
         (false, true) => "cloud",
         _ => "grid",
     };
-    format!("{} ({} {layout}{count})", p.name, content.join(" or "))
+    format!("{} {layout}{count}", content.join(" or "))
 }
