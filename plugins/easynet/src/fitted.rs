@@ -1,7 +1,7 @@
 //! What was learned: the network, the range of depths and the threshold of the gate.
 
 use crate::defects::Example;
-use crate::gate::{entropy, score};
+use crate::gate::{Seen, Which, entropy, score};
 use crate::network::{ALONE, SEEN_ALONE, SEEN_TOGETHER, SENSORS, TOGETHER};
 use crate::scans::Shape;
 use assay_sdk::state::{read_count, read_f64, read_u8s, read_u64, write_f64, write_u8s, write_u64};
@@ -19,14 +19,17 @@ pub(crate) struct Running {
     onnx: Vec<u8>,
     session: OnnxSession,
     shape: Shape,
+    which: Which,
 }
 
 /// The maps of a scan.
 pub(crate) struct Maps {
     /// By the first sensor alone.
-    pub(crate) alone: Vec<f32>,
-    /// By both, and the entropy of what is seen of both over that of the first.
-    pub(crate) together: Option<(Vec<f32>, f64)>,
+    pub(crate) alone: Option<Vec<f32>>,
+    /// By both.
+    pub(crate) together: Option<Vec<f32>>,
+    /// The entropy of what is seen of both over that of the first, where the gate decides.
+    pub(crate) gain: Option<f64>,
 }
 
 /// The sensors' names in the network.
@@ -36,9 +39,13 @@ pub(crate) fn sensors(shape: Shape) -> Vec<&'static str> {
 }
 
 impl Running {
-    pub(crate) fn new(onnx: Vec<u8>, shape: Shape, host: &Host) -> Result<Self> {
+    /// The file of a network of the maps that `which` needs.
+    ///
+    /// # Errors
+    /// Where the host has no inference or cannot load it.
+    pub(crate) fn new(onnx: Vec<u8>, shape: Shape, which: Which, host: &Host) -> Result<Self> {
         let session = host.open_onnx(&onnx, "easynet")?;
-        Ok(Self { onnx, session, shape })
+        Ok(Self { onnx, session, shape, which })
     }
 
     /// The maps of the pictures of a scan.
@@ -47,8 +54,10 @@ impl Running {
     /// Where the runtime fails or gives something else.
     pub(crate) fn maps(&self, pictures: &[Vec<f32>]) -> Result<Maps> {
         let dims = [1, 3, self.shape.size, self.shape.size];
+        let taken = if self.which == Which::Alone { 1 } else { self.shape.sensors() };
         let inputs: Vec<(&str, &[usize], &[f32])> = sensors(self.shape)
             .into_iter()
+            .take(taken)
             .zip(pictures)
             .map(|(n, p)| (n, dims.as_slice(), p.as_slice()))
             .collect();
@@ -60,22 +69,27 @@ impl Running {
             found.filter(fits).ok_or_else(|| Error::state("the saved network does not give maps of defects"))
         };
         let cells = Some(self.shape.cells());
-        let alone = take(ALONE, cells)?;
-        if self.shape.sensors() < 2 {
-            return Ok(Maps { alone, together: None });
+        let alone = (self.which != Which::Together).then(|| take(ALONE, cells)).transpose()?;
+        let together = (self.which != Which::Alone).then(|| take(TOGETHER, cells)).transpose()?;
+        let mut gain = None;
+        if self.which == Which::Both {
+            gain = Some(entropy(&take(SEEN_TOGETHER, None)?) - entropy(&take(SEEN_ALONE, None)?));
         }
-        let gain = entropy(&take(SEEN_TOGETHER, None)?) - entropy(&take(SEEN_ALONE, None)?);
-        Ok(Maps { alone, together: Some((take(TOGETHER, cells)?, gain)) })
+        Ok(Maps { alone, together, gain })
     }
 
     /// What the gate is chosen by.
-    pub(crate) fn seen(&self, example: &Example) -> Result<Option<crate::gate::Seen>> {
-        let Maps { alone, together } = self.maps(&example.pictures)?;
+    pub(crate) fn seen(&self, example: &Example) -> Result<Option<Seen>> {
         let size = self.shape.size;
-        Ok(together.map(|(map, gain)| crate::gate::Seen {
+        let Maps { alone: Some(alone), together: Some(together), gain: Some(gain) } =
+            self.maps(&example.pictures)?
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Seen {
             gain,
             alone: score(&alone, size),
-            together: score(&map, size),
+            together: score(&together, size),
             defective: example.any.contains(&1.0),
         }))
     }
@@ -95,9 +109,10 @@ impl Fitted {
     pub(crate) fn score(&self, row: &[f32]) -> Result<(Vec<f32>, f64)> {
         let shape = self.network.shape;
         let maps = self.network.maps(&shape.scan(row, self.reach).pictures())?;
-        let map = match maps.together {
-            Some((together, gain)) if gain >= self.threshold => together,
-            _ => maps.alone,
+        let map = match maps {
+            Maps { together: Some(together), alone: None, .. } => together,
+            Maps { together: Some(together), gain: Some(gain), .. } if gain >= self.threshold => together,
+            Maps { alone, .. } => alone.unwrap_or_default(),
         };
         let score = score(&map, shape.size);
         Ok((map, score))
@@ -129,6 +144,7 @@ impl Fitted {
         }
         let bytes = read_count(input, MOST_BYTES, "bytes of a network")?;
         let onnx = read_u8s(input, bytes)?;
-        Ok(Self { network: Running::new(onnx, shape, host)?, reach, threshold })
+        let which = Which::of(shape.sensors(), threshold);
+        Ok(Self { network: Running::new(onnx, shape, which, host)?, reach, threshold })
     }
 }

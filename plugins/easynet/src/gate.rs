@@ -68,6 +68,28 @@ impl Seen {
     }
 }
 
+/// The maps that count, which is known where the gate always decides alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// The gate decides scan by scan.
+    Both,
+    /// Always that of both sensors.
+    Together,
+    /// Always that of the first sensor, or there is but one.
+    Alone,
+}
+
+impl Which {
+    /// Of so many sensors, and a gate's threshold.
+    pub(crate) fn of(sensors: usize, threshold: f64) -> Self {
+        match sensors {
+            2 if threshold <= ALWAYS => Self::Together,
+            2 if threshold < NEVER => Self::Both,
+            _ => Self::Alone,
+        }
+    }
+}
+
 /// The threshold of the gain from which on both sensors count: the one that tells good from defective best, the lowest of equals.
 pub(crate) fn choose(seen: &[Seen]) -> f64 {
     let mut gains: Vec<f64> = seen.iter().map(|s| s.gain).collect();

@@ -1,7 +1,7 @@
 //! The method `easynet`.
 
-use crate::fitted::{Fitted, Running, sensors};
-use crate::gate::{ALWAYS, NEVER, auroc, choose};
+use crate::fitted::{Fitted, Running};
+use crate::gate::{ALWAYS, NEVER, Which, auroc, choose};
 use crate::network::GRAIN;
 use crate::scans::Shape;
 use crate::train::{Options, Scans, learn};
@@ -72,21 +72,31 @@ impl EasyNet {
         }
     }
 
-    /// The trained network, opened and compared with what was trained.
-    fn train(&self, learned: Scans<'_>, held: Scans<'_>) -> Result<Running> {
+    /// The trained network, opened with the maps that count and compared with what was trained, and the gate's threshold.
+    fn train(&self, learned: Scans<'_>, held: Scans<'_>) -> Result<(Running, f64)> {
         let host = &self.host;
         let watched = Watched::new(host, "easynet");
         let device = chosen(&self.settings.device)?;
-        let made =
-            learn(learned, held, &sensors(self.shape()?), &self.options(), device, host.threads(), watched)?;
+        let made = learn(learned, held, &self.options(), device, host.threads(), watched)?;
         host.log(Level::Info, &format!("easynet: {}", made.summary));
-        let network = Running::new(made.onnx, self.shape()?, host)?;
-        let found = network.maps(&made.example.pictures)?;
-        compare(&found.alone, &made.alone)?;
-        if let (Some((found, _)), Some(together)) = (&found.together, &made.together) {
-            compare(found, together)?;
-        }
-        Ok(network)
+        let shape = self.shape()?;
+        let opened = |which| -> Result<Running> {
+            let network = Running::new(made.onnx(which)?, shape, which, host)?;
+            let found = network.maps(&made.example.pictures)?;
+            for (found, made) in
+                [(&found.alone, Some(&made.alone)), (&found.together, made.together.as_ref())]
+            {
+                if let (Some(found), Some(made)) = (found, made) {
+                    compare(found, made)?;
+                }
+            }
+            Ok(network)
+        };
+        let threshold = match shape.sensors() {
+            2 => self.threshold(&opened(Which::Both)?, held)?,
+            _ => NEVER,
+        };
+        Ok((opened(Which::of(shape.sensors(), threshold))?, threshold))
     }
 
     /// The gate's threshold, from held out scans and synthetic defects on them.
@@ -94,9 +104,6 @@ impl EasyNet {
         let examples = held.pairs(usize::MAX, self.host.seed().wrapping_add(3));
         let seen = examples.iter().map(|e| network.seen(e)).collect::<Result<Vec<_>>>()?;
         let seen: Vec<_> = seen.into_iter().flatten().collect();
-        if seen.is_empty() {
-            return Ok(ALWAYS);
-        }
         let threshold = choose(&seen);
         let message = format!(
             "easynet: both sensors count from {threshold:.3} bits of entropy on: held out scans and synthetic defects are told apart with an AUROC of {:.3}; {:.3} by colour alone, {:.3} by both always",
@@ -122,8 +129,9 @@ impl Method for EasyNet {
         deviations: "The network is the one that segments synthetic defects on scans held out of the training best, and the gate's threshold is \
                      chosen on these; the published code takes both from the test scans. Textures are procedural or pieces of training scans. \
                      Depth is scaled by the range of all training scans around the scan's median, not by each scan's own range; half of the \
-                     defects of depth are bumps and dents, and a quarter each of all defects show in colour or depth alone. Width, size, \
-                     steps and rate are parameters.",
+                     defects of depth are bumps and dents, and a quarter each show in colour or depth alone. Half of all defects are none of the \
+                     paper's: the surface is bent, or a piece is missing or of another place, in both sensors. Width, size, steps and rate are \
+                     parameters.",
         inputs: &[
             InputPort {
                 name: "colour",
@@ -204,8 +212,7 @@ impl Method for EasyNet {
         }
         let reach = shape.reach(learned.rows().into_iter().filter_map(|row| row.to_slice()));
         let scans = |rows| Scans { shape, rows, reach };
-        let network = self.train(scans(learned.view()), scans(held.view()))?;
-        let threshold = self.threshold(&network, scans(held.view()))?;
+        let (network, threshold) = self.train(scans(learned.view()), scans(held.view()))?;
         self.fitted = Some(Fitted { network, reach, threshold });
         Ok(Next::Done)
     }

@@ -1,5 +1,6 @@
 //! The network: a reconstruction of each sensor's picture, and segmentation of what is hard to reconstruct.
 
+use crate::gate::Which;
 use assay_training::burn;
 use assay_training::burn::module::Module;
 use assay_training::burn::nn::conv::Conv2d;
@@ -228,7 +229,7 @@ impl Network {
         }
     }
 
-    /// The file that finds defects in pictures of `size` x `size` of the named sensors.
+    /// The file that finds defects in pictures of `size` x `size` of the named sensors, with what `which` needs of the network.
     ///
     /// # Errors
     /// Where weights cannot be read or the file would be too large.
@@ -237,22 +238,31 @@ impl Network {
         sensors: &[&str],
         size: usize,
         width: usize,
+        which: Which,
     ) -> assay_training::Result<Vec<u8>> {
         let mut graph = Graph::default();
         let mut seen = Vec::new();
+        let sensors = if which == Which::Alone { &sensors[..1] } else { sensors };
         for (branch, sensor) in self.branches.iter().zip(sensors) {
             seen.push(branch.export(&mut graph, sensor)?);
         }
         let picture = [1, 3, size, size];
         let map = [1, 1, size, size];
         let channels = |n: usize| [1, 2 * SEEN * width * n, 1, 1];
-        let alone = self.alone.export(&mut graph, &seen[0])?;
         let inputs: Vec<(&str, &[usize])> = sensors.iter().map(|s| (*s, picture.as_slice())).collect();
-        let Some(head) = &self.together else {
-            return graph.of_shapes(&inputs, &[(&alone, &map, ALONE)]);
+        let head = match &self.together {
+            Some(head) if which != Which::Alone => head,
+            _ => {
+                let alone = self.alone.export(&mut graph, &seen[0])?;
+                return graph.of_shapes(&inputs, &[(&alone, &map, ALONE)]);
+            }
         };
         let both = concat(&mut graph, &seen.iter().map(String::as_str).collect::<Vec<_>>());
         let together = head.export(&mut graph, &both)?;
+        if which == Which::Together {
+            return graph.of_shapes(&inputs, &[(&together, &map, TOGETHER)]);
+        }
+        let alone = self.alone.export(&mut graph, &seen[0])?;
         let (seen_alone, seen_together) = (mean(&mut graph, &seen[0]), mean(&mut graph, &both));
         let outputs: [(&str, &[usize], &str); 4] = [
             (&alone, &map, ALONE),

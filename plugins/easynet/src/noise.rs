@@ -4,7 +4,7 @@ use assay_training::layers::Draws;
 use std::f64::consts::{FRAC_PI_2, PI, SQRT_2};
 
 /// Noise above this is defective.
-const HILL: f32 = 0.5;
+pub(crate) const HILL: f32 = 0.5;
 
 /// A field of Perlin noise over a square (Perlin, 2002: gradients at the corners of cells, blended by 6t^5 - 15t^4 + 10t^3).
 pub(crate) struct Noise {

@@ -1,6 +1,8 @@
 //! Training of the network on good scans with synthetic defects.
 
 use crate::defects::Example;
+use crate::fitted::sensors;
+use crate::gate::Which;
 use crate::network::{Network, Seen};
 use crate::scans::Shape;
 use assay_training::burn::module::Module;
@@ -199,13 +201,25 @@ impl Training for Segmenting<'_> {
 
 /// A trained network.
 pub(crate) struct Learned {
-    pub(crate) onnx: Vec<u8>,
+    network: Network,
+    shape: Shape,
+    width: usize,
     /// An example and the maps that the network makes of it.
     pub(crate) example: Example,
     pub(crate) alone: Vec<f32>,
     pub(crate) together: Option<Vec<f32>>,
     /// What the training came to.
     pub(crate) summary: String,
+}
+
+impl Learned {
+    /// The network's file, with what `which` needs.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn onnx(&self, which: Which) -> assay_training::Result<Vec<u8>> {
+        self.network.to_onnx(&sensors(self.shape), self.shape.size, self.width, which)
+    }
 }
 
 /// Trains on `device`, or on `threads` threads of the processor, on `scans`; pairs of `held` scans as they are and with a defect choose the network.
@@ -215,7 +229,6 @@ pub(crate) struct Learned {
 pub(crate) fn learn(
     scans: Scans<'_>,
     held: Scans<'_>,
-    sensors: &[&str],
     options: &Options,
     device: Device,
     threads: usize,
@@ -226,7 +239,7 @@ pub(crate) fn learn(
         let device = device.autodiff();
         let mut draws = Draws::new(options.seed);
         let size = scans.shape.size;
-        let network = Network::new(sensors.len(), options.width, &mut draws, &device);
+        let network = Network::new(scans.shape.sensors(), options.width, &mut draws, &device);
         let mut training = Segmenting {
             learner: Learner::new(network, AdamConfig::new().with_epsilon(1e-8).init()),
             rate: Drops { peak: options.rate, steps: options.steps },
@@ -248,11 +261,13 @@ pub(crate) fn learn(
         let map = |both: Tensor<4>| values(both.slice([0..1, 1..2, 0..size, 0..size]));
         let summary = best.summary("segmentation loss of scans that were not learned", options.steps);
         Ok(Learned {
-            onnx: network.to_onnx(sensors, size, options.width)?,
             alone: map(seen.alone)?,
             together: seen.together.map(map).transpose()?,
             example,
             summary,
+            network,
+            shape: scans.shape,
+            width: options.width,
         })
     })?
 }
