@@ -1,5 +1,6 @@
 //! `assay plugin`.
 
+mod new;
 mod page;
 
 use super::Status;
@@ -11,14 +12,16 @@ use anyhow::Result;
 use assay_core::graph::{BUILTIN, builtin_methods};
 use assay_core::plugin::{Method, MethodInfo, ParamInfo, PortInfo, Registry};
 
-/// Show the methods that plugins offer.
+/// Show the methods that plugins offer, and begin new ones.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   assay plugin list                               every method at hand, and where it comes from
   assay plugin info patchcore                     its ports, parameters, paper and deviations
   assay plugin info patchcore --json              the same for scripts
-  assay plugin info patchcore --markdown          the same as a page of documentation")]
+  assay plugin info patchcore --markdown          the same as a page of documentation
+  assay plugin new edge-length --lang rust --role extractor
+                                                  a project of your own, which builds and runs in a recipe")]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -31,6 +34,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         machine: Machine,
     },
+    /// Begin a plugin: a project with a method that works, its test and a recipe that uses it.
+    New(new::Args),
     /// Describe one method: ports, parameters, paper and deviations.
     Info {
         /// The method's id.
@@ -49,6 +54,7 @@ pub(crate) enum Command {
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     match &args.command {
         Command::List { machine } => list(machine, console),
+        Command::New(args) => new::run(args, console),
         Command::Info { method, json, markdown, machine } => {
             let form = match (json, markdown) {
                 (true, _) => Form::Json,
