@@ -5,6 +5,7 @@ use crate::gate::{ALWAYS, NEVER, Which, auroc, choose};
 use crate::network::GRAIN;
 use crate::scans::Shape;
 use crate::train::{Options, Scans, learn};
+use crate::window::Window;
 use assay_kernels::apart::Apart;
 use assay_sdk::{
     Content, Error, Fit, Host, Info, InputPort, Layout, Level, Method, Next, OutputPort, OutputSpec, Outputs,
@@ -22,6 +23,8 @@ assay_sdk::params! {
     pub struct Settings {
         /// Side of the square that pictures are brought to; a multiple of 16. The paper's is 256.
         size: i64 = 128, min = 32.0, max = 1024.0, unit = "px";
+        /// Whether the network sees a square around the part, where valid cells tell where it is, so that a small part fills its picture; otherwise the whole picture.
+        crop: bool = true;
         /// Channels of the first stage; the paper's are 128.
         width: i64 = 16, min = 2.0, max = 256.0;
         /// Steps of the training.
@@ -47,6 +50,8 @@ pub struct EasyNet {
     settings: Settings,
     host: Host,
     shape: Option<Shape>,
+    /// Rows and columns of the map.
+    map: (usize, usize),
     gathered: Option<Apart>,
     fitted: Option<Fitted>,
 }
@@ -58,6 +63,13 @@ impl EasyNet {
 
     fn fitted(&self) -> Result<&Fitted> {
         self.fitted.as_ref().ok_or_else(|| Error::state("easynet is not fitted"))
+    }
+
+    /// What the network sees of a scan, and where it is.
+    fn row(&self, sample: &Sample<'_>) -> Result<(Vec<f32>, Window)> {
+        let shape = self.shape()?;
+        let window = if self.settings.crop { shape.window(sample)? } else { Window::WHOLE };
+        Ok((shape.row(sample, &window)?, window))
     }
 
     fn options(&self) -> Options {
@@ -130,8 +142,8 @@ impl Method for EasyNet {
                      chosen on these; the published code takes both from the test scans. Textures are procedural or pieces of training scans. \
                      Depth is scaled by the range of all training scans around the scan's median, not by each scan's own range; half of the \
                      defects of depth are bumps and dents, and a quarter each show in colour or depth alone. Half of all defects are none of the \
-                     paper's: the surface is bent, or a piece is missing or of another place, in both sensors. Width, size, steps and rate are \
-                     parameters.",
+                     paper's: the surface is bent, or a piece is missing or of another place, in both sensors. The network sees a square \
+                     around the part (`crop`). Width, size, steps and rate are parameters.",
         inputs: &[
             InputPort {
                 name: "colour",
@@ -152,7 +164,7 @@ impl Method for EasyNet {
         ],
         outputs: &[OutputPort {
             name: "scores",
-            doc: "The probability of a defect, 0 to 1, `size` x `size`.",
+            doc: "The probability of a defect, 0 to 1; `size` x `size`, or up to twice that where the network sees a part of the picture.",
             content: Content::Scores,
             layout: &[Layout::Grid],
         }],
@@ -169,19 +181,22 @@ impl Method for EasyNet {
             );
             return Err(Error::parameter("size", message));
         }
-        Ok(Self { settings, host, shape: None, gathered: None, fitted: None })
+        Ok(Self { settings, host, shape: None, map: (0, 0), gathered: None, fitted: None })
     }
 
     fn plan(&mut self, inputs: &[Spec]) -> Result<Vec<OutputSpec>> {
         let size = self.settings.size as usize;
         self.shape = Some(Shape::of(inputs, size)?);
         let first = &inputs[0];
+        // Of a part of the picture the map is finer than `size`, at most as fine as the picture.
+        let side = |pixels: usize| pixels.clamp(size, 2 * size);
+        self.map = if self.settings.crop { (side(first.rows), side(first.cols)) } else { (size, size) };
         Ok(vec![OutputSpec {
             layout: Layout::Grid,
             channels: 1,
-            rows: size,
-            cols: size,
-            frame: first.frame.resized((first.rows, first.cols), (size, size)),
+            rows: self.map.0,
+            cols: self.map.1,
+            frame: first.frame.resized((first.rows, first.cols), self.map),
             range: Some((0.0, 1.0)),
         }])
     }
@@ -197,7 +212,7 @@ impl Method for EasyNet {
     }
 
     fn fit_add(&mut self, sample: &Sample<'_>) -> Result<()> {
-        let row = self.shape()?.row(sample)?;
+        let (row, _) = self.row(sample)?;
         let gathered = self.gathered.as_mut().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
         let row = ArrayView2::from_shape((1, row.len()), &row).map_err(|e| Error::internal(e.to_string()))?;
         Ok(gathered.offer(row, &[true])?)
@@ -218,8 +233,10 @@ impl Method for EasyNet {
     }
 
     fn score(&self, sample: &Sample<'_>, out: &mut Outputs<'_>) -> Result<()> {
-        let (map, score) = self.fitted()?.score(&self.shape()?.row(sample)?)?;
-        out.grid(0)?.copy_from_slice(&map);
+        let (row, window) = self.row(sample)?;
+        let (map, score) = self.fitted()?.score(&row)?;
+        let (rows, cols) = self.map;
+        out.grid(0)?.copy_from_slice(&window.spread(&map, self.shape()?.size, rows, cols));
         out.image_score(0, score)
     }
 

@@ -1,5 +1,6 @@
 //! Scans as the network takes them: small square pictures.
 
+use crate::window::Window;
 use assay_sdk::{Content, Error, GridView, Result, Sample, Spec};
 
 /// Port of the colour image, and of the depths.
@@ -49,25 +50,35 @@ impl Shape {
         self.cells() * (3 * usize::from(self.colour) + 2 * usize::from(self.depth))
     }
 
-    /// A scan as a row: colours from 0 to 1, depths in their unit around the scan's median.
+    /// Where the part of a scan is.
+    ///
+    /// # Errors
+    /// An input that is no grid.
+    pub(crate) fn window(self, sample: &Sample<'_>) -> Result<Window> {
+        Ok(Window::around(sample.grids()?.into_iter()))
+    }
+
+    /// The window of a scan as a row: colours from 0 to 1, depths in their unit around the scan's median.
     ///
     /// # Errors
     /// An input that is not what was planned.
-    pub(crate) fn row(self, sample: &Sample<'_>) -> Result<Vec<f32>> {
+    pub(crate) fn row(self, sample: &Sample<'_>, window: &Window) -> Result<Vec<f32>> {
         let mut row = Vec::with_capacity(self.values());
         for value in sample.port(COLOUR) {
             let grid = value.grid()?;
             for c in [0, 1, 2] {
                 let plane = grid.plane(if grid.channels == 3 { c } else { 0 });
                 row.extend(
-                    shrunk(&grid, plane, self.size, |_| true).into_iter().map(|v| v.unwrap_or(0.0) / 255.0),
+                    shrunk(&grid, plane, self.size, window, |_| true)
+                        .into_iter()
+                        .map(|v| v.unwrap_or(0.0) / 255.0),
                 );
             }
         }
         for value in sample.port(DEPTH) {
             let grid = value.grid()?;
             let plane = grid.plane(if grid.channels == 3 { 2 } else { 0 });
-            let depths = shrunk(&grid, plane, self.size, |i| grid.is_valid(i));
+            let depths = shrunk(&grid, plane, self.size, window, |i| grid.is_valid(i));
             let middle = median(depths.iter().flatten().copied().collect());
             row.extend(depths.iter().map(|d| d.map_or(0.0, |d| d - middle)));
             row.extend(depths.iter().map(|d| f32::from(u8::from(d.is_some()))));
@@ -153,23 +164,20 @@ impl Scan<'_> {
     }
 }
 
-/// A plane brought to `size` x `size`: the mean of what is valid in each cell, the pixel at its middle where a cell is smaller than one.
+/// A window of a plane brought to `size` x `size`: the mean of what is valid in each cell, the pixel at its middle where a cell is smaller than one.
 fn shrunk(
     grid: &GridView<'_>,
     plane: &[f32],
     size: usize,
+    window: &Window,
     valid: impl Fn(usize) -> bool,
 ) -> Vec<Option<f32>> {
     let (rows, cols) = (grid.rows, grid.cols);
-    let range = |cell: usize, sides: usize| {
-        let (first, end) = (cell * sides / size, (cell + 1) * sides / size);
-        if first < end { first..end } else { first.min(sides - 1)..first.min(sides - 1) + 1 }
-    };
     let mut cells = Vec::with_capacity(size * size);
     for cell in 0..size * size {
         let (mut sum, mut count) = (0.0f64, 0u32);
-        for row in range(cell / size, rows) {
-            for i in range(cell % size, cols).map(|col| row * cols + col) {
+        for row in window.rows(cell / size, size, rows) {
+            for i in window.cols(cell % size, size, cols).map(|col| row * cols + col) {
                 if valid(i) {
                     sum += f64::from(plane[i]);
                     count += 1;

@@ -6,6 +6,7 @@ use crate::fitted::sensors;
 use crate::gate::Which;
 use crate::scans::{Scan, Shape};
 use crate::train::{Learned, Options, Scans, learn};
+use crate::window::Window;
 use assay_sdk::testing::{Runner, TestValue};
 use assay_sdk::{Content, Data, Frame, GridView, ParamValue, Sample, Value};
 use assay_training::burn::tensor::Device;
@@ -161,7 +162,7 @@ fn a_scan_becomes_means_of_its_pixels_and_depths_around_their_median() {
     let depth: Vec<f32> = (0..64 * 64).map(|i| 0.5 + 0.001 * (i / 64 / 2) as f32).collect();
     let valid: Vec<u8> = (0..64 * 64).map(|i| u8::from(i % 64 >= 2)).collect();
     let inputs = vec![value(0, Content::Rgb, &colour, None), value(1, Content::Depth, &depth, Some(&valid))];
-    let row = BOTH.row(&Sample { id: "one", index: 0, inputs }).unwrap();
+    let row = BOTH.row(&Sample { id: "one", index: 0, inputs }, &Window::WHOLE).unwrap();
     assert!(row[..3 * 1024].iter().all(|v| (v - 0.5).abs() < 1e-6));
     let (depths, valid) = row[3 * 1024..].split_at(1024);
     assert!(
