@@ -83,3 +83,30 @@ fn a_folder_with_something_in_it_and_a_name_that_is_taken_are_refused() {
     assert!(new("My_Fuser", &folder.path().join("b")).contains("small letters"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn the_code_of_the_tutorial_is_that_of_the_projects_which_are_built_here() {
+    let root = support::root();
+    let templates = root.join("engine/cli/templates/plugin");
+    let tutorial = std::fs::read_to_string(root.join("docs/plugins.md")).unwrap();
+    let mut blocks = 0;
+    for lang in ["rust", "c"] {
+        let sources: Vec<String> = ["extractor", "detector", "fuser"]
+            .iter()
+            .map(|role| {
+                let file =
+                    templates.join(lang).join(format!("{role}.{}.in", if lang == "c" { "c" } else { "rs" }));
+                std::fs::read_to_string(file).unwrap()
+            })
+            .collect();
+        for block in tutorial.split(&format!("```{lang}\n")).skip(1) {
+            let code = block.split("```").next().unwrap();
+            assert!(
+                sources.iter().any(|s| s.contains(code)),
+                "docs/plugins.md shows code that is nowhere:\n{code}"
+            );
+            blocks += 1;
+        }
+    }
+    assert!(blocks >= 6);
+}

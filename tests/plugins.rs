@@ -430,3 +430,53 @@ fn the_reference_of_methods_is_what_they_say_of_themselves() {
     let kept: Vec<String> = std::fs::read_dir(&pages).unwrap().map(names).collect();
     assert_eq!(kept.len(), fresh.len(), "docs/methods has pages of methods that are gone: {kept:?}");
 }
+
+/// A recipe of one step of the C plugin of the tests, pinned.
+fn pinned(folder: &Path, sha256: &str) -> PathBuf {
+    let recipe = folder.join("pinned.toml");
+    let step = format!("found = {{ method = \"cells\", from = \"colour\", plugin_sha256 = \"{sha256}\" }}");
+    std::fs::write(&recipe, outside_recipe(&step)).unwrap();
+    recipe
+}
+
+#[test]
+fn a_recipe_that_pins_a_library_takes_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = std::fs::read_to_string(root().join("tests/plugins/cells/cells.c")).unwrap();
+    compile_c(folder.path(), "cells", &folder.path().join("cells.c"), &source);
+    let sha256 = only(folder.path()).get("cells").unwrap().library.sha256.clone();
+    let check = |recipe: &Path| {
+        let mut check = assay();
+        check.args(["recipe", "check"]).arg(recipe).arg("--plugin-path").arg(folder.path());
+        check
+    };
+    let resolved = stdout(&succeed(check(&pinned(folder.path(), &sha256)).arg("--resolved")));
+    assert!(resolved.contains(&format!("plugin_sha256 = \"{sha256}\"")), "{resolved}");
+    let other = sha256.replace(|c: char| c.is_ascii_digit(), "0");
+    let refused = stderr(&exit_with(&mut check(&pinned(folder.path(), &other)), 2));
+    assert!(refused.contains("steps.found.plugin_sha256") && refused.contains(&sha256), "{refused}");
+    let refused = stderr(&exit_with(&mut check(&pinned(folder.path(), "9f86")), 2));
+    assert!(refused.contains("is not a SHA-256"), "{refused}");
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_loaded_from_where_anyone_may_write() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &Path, mode: u32| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let source = std::fs::read_to_string(root().join("tests/plugins/cells/cells.c")).unwrap();
+    let library = compile_c(folder.path(), "cells", &folder.path().join("cells.c"), &source);
+    mode(folder.path(), 0o777);
+    let refused =
+        Registry::discover(&SearchPath::only(&[folder.path().to_path_buf()])).unwrap_err().to_string();
+    assert!(refused.contains("plugins are code") && refused.contains("chmod o-w"), "{refused}");
+    mode(folder.path(), 0o755);
+    mode(&library, 0o777);
+    let registry = only(folder.path());
+    assert!(registry.get("cells").is_none() && registry.broken[0].to_string().contains("chmod o-w"));
+    mode(&library, 0o755);
+    assert!(only(folder.path()).get("cells").is_some());
+}

@@ -50,6 +50,8 @@ pub struct Step {
     pub outputs: Vec<(String, Content)>,
     /// Scores stay as the method made them.
     pub raw: bool,
+    /// The library's SHA-256, where the recipe pins it.
+    pub sha256: Option<String>,
     /// Line in the recipe, for messages; 0 for the implied sum.
     pub line: usize,
 }
@@ -193,6 +195,7 @@ impl Graph {
                     inputs: several.iter().map(|&(s, o)| (0, Source::Output(s, o))).collect(),
                     outputs: method.info.outputs.iter().map(|o| (o.name.clone(), o.content[0])).collect(),
                     raw: true,
+                    sha256: None,
                     line: 0,
                 });
                 self.last = (self.steps.len() - 1, 0);
@@ -313,6 +316,7 @@ fn resolve_step(
             return Err(source.error(decl.method_line, key, registry.why_missing(id, &BUILTIN)));
         }
     };
+    pinned(recipe, decl, plugin)?;
     let params = params(recipe, decl, &info)?;
     let worker = match (decl.method.as_str(), plugin) {
         (onnx::ID, _) => Worker::Onnx(onnx::Network::open(recipe, decl, &info, &params, engine, files)?),
@@ -335,8 +339,33 @@ fn resolve_step(
         inputs,
         outputs,
         raw: decl.raw,
+        sha256: decl.sha256.as_ref().map(|(sum, _)| sum.clone()),
         line: decl.line,
     })
+}
+
+/// Refuses a method from another library than the one that the recipe pins.
+fn pinned(recipe: &Recipe, decl: &StepDecl, plugin: Option<&Method>) -> Result<()> {
+    let Some((expected, line)) = &decl.sha256 else { return Ok(()) };
+    let fail = |message: String| {
+        Err(recipe.source().error(*line, format!("steps.{}.plugin_sha256", decl.name), message))
+    };
+    if expected.len() != 64 || !expected.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return fail(
+            "is not a SHA-256: 64 digits 0 to 9 and a to f, as `assay plugin info` shows them".into(),
+        );
+    }
+    match plugin {
+        Some(method) if method.library.sha256 == *expected => Ok(()),
+        Some(method) => fail(format!(
+            "`{}` comes from {}, whose SHA-256 is {}: another library than the recipe asks for. Install that one, or look at this one \
+             and pin it",
+            decl.method,
+            method.library.path.display(),
+            method.library.sha256
+        )),
+        None => fail(format!("`{}` is built in and comes from no library: leave the key out", decl.method)),
+    }
 }
 
 /// The parameters of a step: defaults, overridden by the recipe's keys, each checked.
@@ -346,8 +375,12 @@ fn params(recipe: &Recipe, decl: &StepDecl, info: &MethodInfo) -> Result<Vec<Par
     for (key, node) in &decl.params {
         let fail = |message: String| source.error(node.line, format!("steps.{}.{key}", decl.name), message);
         let Some(at) = info.params.iter().position(|p| p.name == *key) else {
-            let known: Vec<&str> =
-                info.params.iter().map(|p| p.name.as_str()).chain(["method", "from", "raw"]).collect();
+            let known: Vec<&str> = info
+                .params
+                .iter()
+                .map(|p| p.name.as_str())
+                .chain(["method", "from", "raw", "plugin_sha256"])
+                .collect();
             let hint = nearest(key, known.iter().copied());
             return Err(fail(format!(
                 "`{}` has no such parameter{hint} Known: {}",

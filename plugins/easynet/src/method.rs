@@ -28,7 +28,7 @@ assay_sdk::params! {
         /// Channels of the first stage; the paper's are 128.
         width: i64 = 16, min = 2.0, max = 256.0;
         /// Steps of the training.
-        steps: i64 = 500, min = 1.0, max = 1e7;
+        steps: i64 = 1800, min = 1.0, max = 1e7;
         /// Scans of a step.
         batch: i64 = 4, min = 1.0, max = 256.0;
         /// First learning rate; a fifth of it after four fifths of the steps, and again after nine tenths.

@@ -2,7 +2,8 @@
 //!
 //! Folders, first to last: the recipe's `plugin_path`, `--plugin-path`, `ASSAY_PLUGIN_PATH`, beside the executable, the
 //! system's. A method in an earlier folder wins; a method twice within one folder is an error. The current directory is never
-//! searched, and only files with names like `libassay_*.so` are touched.
+//! searched, and only files with names like `libassay_*.so` are touched. A plugin is code: of a folder or file that anyone may write to
+//! nothing is loaded.
 
 use super::library::{Library, Method, load};
 use crate::error::{Error, Result, nearest};
@@ -74,7 +75,7 @@ impl Registry {
     /// Loads every plugin on the path.
     ///
     /// # Errors
-    /// [`Error::Plugin`] where an explicit folder does not exist or one folder holds a method twice. A library that cannot be
+    /// [`Error::Plugin`] where an explicit folder does not exist or may be written to by anyone, or one folder holds a method twice. A library that cannot be
     /// used is remembered in [`Registry::broken`] and does not disturb the others.
     pub fn discover(path: &SearchPath) -> Result<Self> {
         let mut registry = Self::default();
@@ -84,6 +85,14 @@ impl Registry {
                 continue;
             }
             match libraries_in(&folder) {
+                Ok(files) if files.is_empty() => {}
+                Ok(_) if is_open_to_all(&folder) => {
+                    let refused = Error::Plugin { path: folder.clone(), message: open_to_all(&folder) };
+                    if *required {
+                        return Err(refused);
+                    }
+                    registry.broken.push(refused);
+                }
                 Ok(files) => registry.add_folder(&folder, files)?,
                 Err(e) if *required => {
                     return Err(Error::Plugin {
@@ -101,6 +110,10 @@ impl Registry {
     fn add_folder(&mut self, folder: &Path, files: Vec<PathBuf>) -> Result<()> {
         let mut here: BTreeMap<String, Method> = BTreeMap::new();
         for file in files {
+            if is_open_to_all(&file) {
+                self.broken.push(Error::Plugin { message: open_to_all(&file), path: file });
+                continue;
+            }
             let methods = match load(&file) {
                 Ok(methods) => methods,
                 Err(e) => {
@@ -164,6 +177,28 @@ impl Registry {
         }
         message
     }
+}
+
+/// Whether any user of the machine may change a file or folder, which then decides what runs.
+fn is_open_to_all(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        const WRITE_BY_OTHERS: u32 = 0o002;
+        path.metadata().is_ok_and(|m| m.permissions().mode() & WRITE_BY_OTHERS != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
+}
+
+fn open_to_all(path: &Path) -> String {
+    format!(
+        "anyone on this machine may write to it, and plugins are code: nothing of it is loaded. `chmod o-w {}` when what is in it is yours",
+        path.display()
+    )
 }
 
 /// The plugin libraries of a folder, sorted by name. In a build tree the same library lies in the folder and in its `deps`

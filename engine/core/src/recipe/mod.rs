@@ -177,6 +177,8 @@ pub struct StepDecl {
     pub from_line: usize,
     /// Scores stay as the method made them.
     pub raw: bool,
+    /// The SHA-256 of the library that the method must be from, in small hexadecimal digits, and its line.
+    pub sha256: Option<(String, usize)>,
     /// Every other key: parameters of the method.
     pub params: Vec<(String, Node)>,
 }

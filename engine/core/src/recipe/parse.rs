@@ -266,6 +266,7 @@ fn steps(source: Source<'_>, top: &mut Reader<'_>, sensors: &[Sensor]) -> Result
         }
         let mut r = named(source, &key, &keys::STEP, &node)?;
         let (method_line, from_line) = (r.line_of(&keys::STEP_METHOD), r.line_of(&keys::STEP_FROM));
+        let sha256_line = r.line_of(&keys::STEP_SHA256);
         steps.push(StepDecl {
             name,
             line,
@@ -274,6 +275,7 @@ fn steps(source: Source<'_>, top: &mut Reader<'_>, sensors: &[Sensor]) -> Result
             from: r.get(&keys::STEP_FROM)?,
             from_line,
             raw: r.get(&keys::STEP_RAW)?,
+            sha256: r.get(&keys::STEP_SHA256)?.map(|sum| (sum, sha256_line)),
             params: r.rest(),
         });
     }

@@ -133,6 +133,7 @@ fn step(recipe: &Recipe, graph: &Graph, step: &Step) -> Table {
     put(&mut table, &keys::STEP_METHOD, &step.info.id);
     put(&mut table, &keys::STEP_FROM, &from(recipe, graph, step));
     put(&mut table, &keys::STEP_RAW, &step.raw);
+    put(&mut table, &keys::STEP_SHA256, &step.sha256);
     for (info, value) in step.info.params.iter().zip(&step.params) {
         // A plugin's parameter of the name of a key is out of a recipe's reach.
         if !table.contains_key(&info.name)

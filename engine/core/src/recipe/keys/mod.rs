@@ -82,6 +82,7 @@ pub static KEYS: &[&dyn AnyKey] = &[
     &STEP_METHOD,
     &STEP_FROM,
     &STEP_RAW,
+    &STEP_SHA256,
     &MAP,
     &MAP_SIGMA,
     &MAP_SMALLEST_AREA,
@@ -429,6 +430,15 @@ pub(super) static STEP_RAW: Key<Flag> = Key {
     unit: "",
     doc: "Whether the step's scores stay as the method made them, instead of being put on the common scale: (s - median) / (q99 - median) of good scans that were not learned.",
     example: "raw = true",
+};
+
+pub(super) static STEP_SHA256: Key<Maybe<Text>> = Key {
+    path: "steps.<name>.plugin_sha256",
+    takes: Maybe(Text { pattern: Some("^[0-9a-f]{64}$") }),
+    absent: Means(None, "none: whichever library offers the method"),
+    unit: "",
+    doc: "The SHA-256 of the plugin library that the method must be from, as `assay plugin info` shows it; any other is refused.",
+    example: "plugin_sha256 = \"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"",
 };
 
 pub(super) static MAP: Key<Section> = Key {
