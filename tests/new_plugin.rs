@@ -1,5 +1,11 @@
 //! Projects that `assay plugin new` makes: built, tested and run as their README says.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
 #![cfg(unix)]
 
 mod support;

@@ -184,7 +184,7 @@ mod tests {
         let map: Vec<f32> = (0..16).map(|i| (i / 4) as f32).collect();
         let spread = window.spread(&map, 4, 8, 8);
         assert_eq!(
-            [spread[1 * 8], spread[2 * 8], spread[5 * 8 + 3], spread[6 * 8], spread[2 * 8 + 4]],
+            [spread[8], spread[2 * 8], spread[5 * 8 + 3], spread[6 * 8], spread[2 * 8 + 4]],
             [0.0, 0.0, 3.0, 0.0, 0.0]
         );
         assert_eq!(Window::WHOLE.spread(&map, 4, 4, 4), map);

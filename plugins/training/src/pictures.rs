@@ -68,7 +68,7 @@ impl ConvNorm {
         }
         let batch = statistics(made);
         for (kept, row) in [(running_mean, 0), (running_var, 1)] {
-            let of_batch = batch.clone().slice([row..row + 1]).reshape([-1]);
+            let of_batch = batch.clone().narrow(0, row, 1).reshape([-1]);
             let mixed = kept.value_sync() * (1.0 - momentum) + of_batch * *momentum;
             kept.update(mixed.detach());
         }

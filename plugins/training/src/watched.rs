@@ -35,10 +35,9 @@ impl Watcher for Watched<'_> {
     }
 
     fn kept(&mut self) -> Option<Vec<u8>> {
-        let kept = self.host.kept().unwrap_or_else(|e| {
+        self.host.kept().unwrap_or_else(|e| {
             self.warn("the training begins anew", &e);
             None
-        });
-        kept
+        })
     }
 }

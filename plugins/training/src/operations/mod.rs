@@ -32,7 +32,7 @@ pub trait Operations: Backend {
     /// Mean and biased variance of each channel, `[2, channels]`; they count as constants.
     fn statistics(pictures: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// Pictures with the mean and variance in `statistics` [2, channels] brought to `offset` and `factor` [channels], and negative values
+    /// Pictures with the mean and variance in `statistics` `[2, channels]` brought to `offset` and `factor` `[channels]`, and negative values
     /// multiplied by `slope`. The gradient takes the statistics for the pictures' own.
     fn normalise(
         pictures: FloatTensor<Self>,
@@ -321,7 +321,7 @@ pub fn statistics(pictures: &Tensor<4>) -> Tensor<2> {
     Tensor::<2>::from_dispatch(made).detach()
 }
 
-/// Pictures `[n, channels, h, w]` of `statistics` [2, channels] brought to mean `offset` and deviation `factor` [channels], and negative
+/// Pictures `[n, channels, h, w]` of `statistics` `[2, channels]` brought to mean `offset` and deviation `factor` `[channels]`, and negative
 /// values multiplied by `slope`. The gradient takes the statistics for the pictures' own.
 pub fn normalise(
     pictures: Tensor<4>,
