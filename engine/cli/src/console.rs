@@ -124,7 +124,10 @@ impl Console {
     pub(crate) fn stopped(&self) {
         let left = self.0.keeps_in.get().filter(|folder| unfinished::is_left(folder));
         match (self.0.shortage.get(), left) {
-            (Some(shortage), _) => self.error(&format!("{shortage}; no half-written file is left")),
+            (Some(shortage), None) => self.error(&format!("{shortage}; no half-written file is left")),
+            (Some(shortage), Some(folder)) => {
+                self.error(&format!("{shortage}; what took long is kept in {}", folder.display()));
+            }
             (None, None) => {
                 self.error("interrupted: no half-written file is left; run the same command again")
             }

@@ -126,7 +126,7 @@ fn text(info: &MethodInfo, found: Option<&Method>) -> Result<()> {
         |name: &str, text: &str| if text.is_empty() { Ok(()) } else { line(&format!("  {name}: {text}")) };
     fact("paper", &info.paper)?;
     fact("deviations", &info.deviations)?;
-    fact("version", &format!("{} by {}, {}", info.version, info.vendor, info.licence))?;
+    fact("version", &made_by(info))?;
     if let Some(method) = found {
         fact("library", &method.library.path.display().to_string())?;
         fact("sha256", &method.library.sha256)?;
@@ -144,6 +144,13 @@ fn text(info: &MethodInfo, found: Option<&Method>) -> Result<()> {
         p.doc.lines().try_for_each(|l| line(&format!("      {}", l.trim())))?;
     }
     Ok(())
+}
+
+/// Version, vendor and licence, as far as they are told.
+fn made_by(info: &MethodInfo) -> String {
+    let by = if info.vendor.is_empty() { String::new() } else { format!(" by {}", info.vendor) };
+    let licence = if info.licence.is_empty() { String::new() } else { format!(", {}", info.licence) };
+    format!("{}{by}{licence}", info.version)
 }
 
 /// Which values a parameter may have, after its kind.

@@ -1,6 +1,6 @@
 //! A method's page of documentation, from its descriptor alone.
 
-use super::{accepts, bounds};
+use super::{accepts, bounds, made_by};
 use assay_core::plugin::{MethodInfo, PortInfo};
 
 /// The page, in Markdown.
@@ -14,7 +14,7 @@ pub(super) fn page(info: &MethodInfo) -> String {
     fact("Role", info.role());
     fact("Paper", &info.paper);
     fact("Deviations", &info.deviations);
-    fact("By", &format!("{}, version {}, {}", info.vendor, info.version, info.licence));
+    fact("Version", &made_by(info));
     fact("Fitted", fitted(info));
     for (title, ports) in [("Inputs", &info.inputs), ("Outputs", &info.outputs)] {
         page += &table(title, ["port", "what it is", "description"], ports.iter().map(row_of_port));
