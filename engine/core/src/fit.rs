@@ -9,10 +9,10 @@
 use crate::calibrate::{partial_calibrations, score_scans};
 use crate::check;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Worker, with_paths};
+use crate::graph::{Graph, Worker};
 use crate::model::{self, Blob, Manifest, Model, NetworkRecord, PluginRecord, recipe_sha256, scan_record};
 use crate::pipeline::{Known, Pipeline, Runner, Shapes, step_seed};
-use crate::plugin::{Failure, FitPass, Instance, ParamValue, Services};
+use crate::plugin::{Failure, FitPass, Instance, Services};
 use crate::prepare::{self, Prepared};
 use crate::quantise::{self, Looks, Seen, Turned};
 use crate::recipe::{Recipe, resolved};
@@ -20,14 +20,13 @@ use crate::scale::{Scale, Scales, valid_scores};
 use crate::scratch::Scratch;
 use crate::store::Store;
 use crate::threshold::{Budget, Calibration, PartialCalibration};
-use crate::unfinished::{Place, Unfinished};
+use crate::unfinished::{Place, Unfinished, identity};
 use crate::value::{Content, Data, Spec, Value, planes};
 use assay_data::{Dataset, ScanFiles};
 use assay_inference::Engine;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use rayon::prelude::*;
-use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -420,41 +419,10 @@ impl Fit<'_> {
         Ok(())
     }
 
-    /// Where this fit goes on if it is interrupted: the same recipe, scans, seed, networks, libraries and program.
+    /// Where this fit goes on if it is interrupted.
     fn open_unfinished(&self) -> Result<Option<Arc<Unfinished>>> {
         let Some(folder) = &self.services.unfinished else { return Ok(None) };
-        let mut hasher = Sha256::new();
-        let mut part = |text: &[u8]| {
-            hasher.update((text.len() as u64).to_le_bytes());
-            hasher.update(text);
-        };
-        part(env!("CARGO_PKG_VERSION").as_bytes());
-        part(resolved(self.recipe, &self.pipeline.graph).as_bytes());
-        for step in &self.pipeline.graph.steps {
-            part(match &step.worker {
-                Worker::Plugin(method) => method.library.sha256.as_bytes(),
-                Worker::Onnx(network) | Worker::OnnxMap(network) => network.sha256.as_bytes(),
-            });
-        }
-        // Of files that parameters name only the name is in the recipe.
-        let named = self.pipeline.graph.steps.iter().flat_map(|step| {
-            step.info.params.iter().zip(with_paths(&step.info, &step.params, &self.pipeline.graph.folder))
-        });
-        for (info, value) in named {
-            if let (true, ParamValue::String(path)) = (info.unit == "path", value)
-                && !path.is_empty()
-            {
-                stamp(Path::new(&path), &mut part)?;
-            }
-        }
-        for (scan, fold) in self.training.iter().zip(&self.folds) {
-            part(scan.id.as_bytes());
-            part(&fold.to_le_bytes());
-            for (_, path) in &scan.files {
-                stamp(path, &mut part)?;
-            }
-        }
-        let identity = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        let identity = identity(self.recipe, &self.pipeline.graph, self.training, &self.folds)?;
         Unfinished::open(folder, identity, Arc::clone(&self.services.watch)).map(|u| Some(Arc::new(u)))
     }
 
@@ -586,15 +554,6 @@ impl Fit<'_> {
             Err(Error::Request("no training scan has a valid score".into()))
         }
     }
-}
-
-/// Hands a file's name, size and time to `part`: enough to see that it is another one.
-fn stamp(path: &Path, part: &mut dyn FnMut(&[u8])) -> Result<()> {
-    let found = path.metadata().map_err(|e| Error::io(path, e))?;
-    part(path.as_os_str().as_encoded_bytes());
-    part(&found.len().to_le_bytes());
-    part(format!("{:?}", found.modified().ok()).as_bytes());
-    Ok(())
 }
 
 /// Values as the store keeps them: images as planes.

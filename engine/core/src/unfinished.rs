@@ -5,8 +5,10 @@
 //! whoever writes the model. A folder of another fit is emptied, with a warning.
 
 use crate::error::{Error, Result};
-use crate::plugin::Watch;
-use assay_data::atomic;
+use crate::graph::{Graph, Worker, with_paths};
+use crate::plugin::{ParamValue, Watch};
+use crate::recipe::{Recipe, resolved};
+use assay_data::{ScanFiles, atomic};
 use sha2::{Digest as _, Sha256};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -98,6 +100,55 @@ impl Unfinished {
 /// Whether an interrupted fit left something in `folder`.
 pub fn is_left(folder: &Path) -> bool {
     std::fs::read_to_string(folder.join(FIT)).is_ok_and(|text| text.starts_with(HEAD))
+}
+
+/// What tells a fit from others: recipe, seed, scans and their folds, networks, libraries and program.
+///
+/// # Errors
+/// A file that is not there.
+pub(crate) fn identity(
+    recipe: &Recipe,
+    graph: &Graph,
+    training: &[ScanFiles],
+    folds: &[usize],
+) -> Result<String> {
+    let mut hasher = Sha256::new();
+    let mut part = |text: &[u8]| {
+        hasher.update((text.len() as u64).to_le_bytes());
+        hasher.update(text);
+    };
+    part(env!("CARGO_PKG_VERSION").as_bytes());
+    part(resolved(recipe, graph).as_bytes());
+    for step in &graph.steps {
+        part(match &step.worker {
+            Worker::Plugin(method) => method.library.sha256.as_bytes(),
+            Worker::Onnx(network) | Worker::OnnxMap(network) => network.sha256.as_bytes(),
+        });
+        // Of files that parameters name only the name is in the recipe.
+        for (info, value) in step.info.params.iter().zip(with_paths(&step.info, &step.params, &graph.folder))
+        {
+            if let (true, ParamValue::String(path)) = (info.unit == "path", value)
+                && !path.is_empty()
+            {
+                stamp(Path::new(&path), &mut part)?;
+            }
+        }
+    }
+    for (scan, fold) in training.iter().zip(folds) {
+        part(scan.id.as_bytes());
+        part(&fold.to_le_bytes());
+        scan.files.iter().try_for_each(|(_, path)| stamp(path, &mut part))?;
+    }
+    Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// Hands a file's name, size and time to `part`: enough to see that it is another one.
+fn stamp(path: &Path, part: &mut dyn FnMut(&[u8])) -> Result<()> {
+    let found = path.metadata().map_err(|e| Error::io(path, e))?;
+    part(path.as_os_str().as_encoded_bytes());
+    part(&found.len().to_le_bytes());
+    part(format!("{:?}", found.modified().ok()).as_bytes());
+    Ok(())
 }
 
 /// Where one pass keeps what it has come to.
