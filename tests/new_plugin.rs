@@ -19,6 +19,20 @@ fn run(folder: &Path, program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{program} {arguments:?}: {}{}", stdout(&output), stderr(&output));
 }
 
+/// Every check passes that concerns the method; which licence it has is its author's to say.
+fn validated(libraries: &Path, name: &str) {
+    let prefix = std::env::consts::DLL_PREFIX;
+    let library = format!("{prefix}assay_{}{}", name.replace('-', "_"), std::env::consts::DLL_SUFFIX);
+    let mut validate = assay();
+    validate.args(["plugin", "validate", "--json"]).arg(libraries.join(library));
+    let found = json_lines(&succeed(&mut validate));
+    assert!(found.len() > 40, "{name}: {found:?}");
+    for finding in &found {
+        let fine = matches!(finding["status"].as_str(), Some("pass" | "skip"));
+        assert!(fine || finding["message"] == "it has no licence", "{name}: {finding}");
+    }
+}
+
 /// Makes, builds, tests and runs a project of each role.
 fn projects(lang: &str, build: impl Fn(&Path)) {
     let category = Category::small();
@@ -35,6 +49,7 @@ fn projects(lang: &str, build: impl Fn(&Path)) {
         let mut info = assay();
         info.args(["plugin", "info", &name, "--plugin-path"]).arg(&libraries);
         assert!(stdout(&succeed(&mut info)).contains(role));
+        validated(&libraries, &name);
         // The small scans have as many validation scans as this rate takes, and are small.
         let small = text.replace("false_reject_rate = 0.1", "false_reject_rate = 0.2");
         let small = small.replace("from = \"colour\"", "from = \"colour\", SIZE");

@@ -18,7 +18,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use support::{Category, assay, exit_with, library, plugin_folder, root, stderr, stdout, succeed};
+use support::{
+    Category, assay, exit_with, json_lines, library, plugin_folder, root, stderr, stdout, succeed,
+};
 
 fn only(folder: &Path) -> Registry {
     Registry::discover(&SearchPath::only(&[folder.to_path_buf()])).unwrap()
@@ -344,7 +346,7 @@ fn scored_with(plugins: &Path, steps: &str) -> (Vec<f64>, f64) {
         command.arg("score").arg(&model).arg(scans).args(["--plugin-path", folder]);
         let output = command.output().unwrap();
         assert!(matches!(output.status.code(), Some(0 | 1)), "{}", stderr(&output));
-        support::json_lines(&output).iter().map(|line| line["score"].as_f64().unwrap()).collect()
+        json_lines(&output).iter().map(|line| line["score"].as_f64().unwrap()).collect()
     };
     let good = category.scans().join("test/good");
     let bad = category.path("bad");
@@ -358,6 +360,15 @@ fn scored_with(plugins: &Path, steps: &str) -> (Vec<f64>, f64) {
     (score(&good), score(&bad)[0])
 }
 
+/// Every check of the validator passes that concerns the plugin.
+fn validated(library: &Path) {
+    let found = json_lines(&succeed(assay().args(["plugin", "validate", "--json"]).arg(library)));
+    for finding in &found {
+        assert!(matches!(finding["status"].as_str(), Some("pass" | "skip")), "{finding}");
+    }
+    assert!(found.len() > 40);
+}
+
 fn stands_out((good, bad): (Vec<f64>, f64)) {
     assert_eq!(good.len(), 3);
     assert!(good.iter().all(|score| bad > 1.2 * score), "{bad} among {good:?}");
@@ -368,7 +379,8 @@ fn a_plugin_in_c_is_compiled_against_the_header_alone_and_inspects() {
     let folder = tempfile::tempdir().unwrap();
     let source = root().join("tests/plugins/cells/cells.c");
     let copy = folder.path().join("cells.c");
-    compile_c(folder.path(), "cells", &copy, &std::fs::read_to_string(source).unwrap());
+    let library = compile_c(folder.path(), "cells", &copy, &std::fs::read_to_string(source).unwrap());
+    validated(&library);
     stands_out(scored_with(folder.path(), "found = { method = \"cells\", from = \"colour\", cell = 4 }"));
 }
 
@@ -386,6 +398,7 @@ fn a_plugin_in_rust_is_built_in_a_workspace_of_its_own_from_the_sdk_alone_and_in
     assert!(cargo.status().unwrap().success());
     let name = library_name("texture");
     std::fs::copy(built.join("debug").join(&name), folder.path().join(&name)).unwrap();
+    validated(&folder.path().join(&name));
     let steps = "look = { method = \"texture\", from = \"colour\", cell = 4 }\n\
                  found = { method = \"patchcore\", from = \"look\", max_bank = 500 }";
     stands_out(scored_with(folder.path(), steps));

@@ -11,6 +11,11 @@ use core::ffi::{c_char, c_void};
 pub const ABI_MAJOR: u32 = 0;
 /// Minor version of the ABI.
 pub const ABI_MINOR: u32 = 2;
+/// Whether this host loads a plugin that was built for version `major.minor`: of its own major version, and no newer minor one, whose
+/// fields it would not fill. While the major version is 0, exactly its own.
+pub const fn speaks(major: u32, minor: u32) -> bool {
+    major == ABI_MAJOR && (if ABI_MAJOR == 0 { minor == ABI_MINOR } else { minor <= ABI_MINOR })
+}
 /// The one exported symbol of a plugin library, an [`EntryTable`].
 pub const ENTRY_SYMBOL: &str = "assay_entry";
 

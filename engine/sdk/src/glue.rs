@@ -257,6 +257,10 @@ struct Instance<M> {
     method: M,
     outputs: Vec<OutputSpec>,
     inputs: usize,
+    /// A pass has begun and not ended.
+    fitting: bool,
+    /// A pass has ended, or a state was loaded: there is something to save.
+    learned: bool,
     ready: bool,
 }
 
@@ -282,7 +286,8 @@ pub fn method_table<M: Method>() -> abi::Method {
         flags: abi::FLAG_CONCURRENT_SCORE
             | if fitted { abi::FLAG_FITTED } else { 0 }
             | if info.deterministic { abi::FLAG_DETERMINISTIC } else { 0 }
-            | if M::ONE_FIT { abi::FLAG_ONE_FIT } else { 0 },
+            | if M::ONE_FIT { abi::FLAG_ONE_FIT } else { 0 }
+            | if M::OWN_THREADS { abi::FLAG_OWN_THREADS } else { 0 },
         id: leak_text(info.id),
         name: leak_text(info.name),
         summary: leak_text(info.summary),
@@ -461,7 +466,14 @@ unsafe extern "C" fn create<M: Method>(
             infos.iter().zip(raw).map(|(i, v)| unsafe { param_value(i, v) }).collect::<Result<Vec<_>>>()?;
         // SAFETY: the host's table outlives the instance.
         let method = M::create(M::Params::from_values(&values)?, unsafe { Host::from_raw(host) })?;
-        let boxed = Box::new(Instance { method, outputs: Vec::new(), inputs: 0, ready: !M::INFO.fitted });
+        let boxed = Box::new(Instance {
+            method,
+            outputs: Vec::new(),
+            inputs: 0,
+            fitting: false,
+            learned: false,
+            ready: !M::INFO.fitted,
+        });
         // SAFETY: `instance` is the host's place for the pointer.
         unsafe { *instance = Box::into_raw(boxed).cast() };
         Ok(())
@@ -534,14 +546,16 @@ unsafe extern "C" fn fit_begin<M: Method>(
         if this.outputs.is_empty() {
             return Err(Error::state("fit before plan"));
         }
-        this.ready = false;
+        (this.ready, this.fitting, this.learned) = (false, false, false);
         this.method.fit_begin(Fit {
             pass: fit.pass,
             fold: fit.fold,
             folds: fit.n_folds,
             samples: fit.n_samples,
             resumed: fit.resumed != 0,
-        })
+        })?;
+        this.fitting = true;
+        Ok(())
     })
 }
 
@@ -553,6 +567,9 @@ unsafe extern "C" fn fit_add<M: Method>(
     guard(error, || {
         // SAFETY: [exclusive], and the sample is valid for the call.
         let (this, raw) = unsafe { (exclusive::<M>(instance)?, &*raw) };
+        if !this.fitting {
+            return Err(Error::state("a scan to learn from before a pass of the fit has begun"));
+        }
         // SAFETY: as above.
         let sample = unsafe { sample(raw) }?;
         if sample.inputs.len() != this.inputs {
@@ -573,8 +590,11 @@ unsafe extern "C" fn fit_end<M: Method>(
     guard(error, || {
         // SAFETY: [exclusive].
         let this = unsafe { exclusive::<M>(instance) }?;
+        if !std::mem::take(&mut this.fitting) {
+            return Err(Error::state("the end of a pass before it has begun"));
+        }
         let what = this.method.fit_end()?;
-        this.ready = what == Next::Done;
+        (this.ready, this.learned) = (what == Next::Done, true);
         // SAFETY: the host's place for the answer.
         unsafe { *next = if this.ready { abi::FIT_DONE } else { abi::FIT_ANOTHER_PASS } };
         Ok(())
@@ -605,7 +625,9 @@ unsafe extern "C" fn score<M: Method>(
                     format!("{} inputs were given, {} were planned", sample.inputs.len(), this.inputs),
                 ));
             }
-            this.method.score(&sample, &mut Outputs::new(sink, &this.outputs))?;
+            let mut outputs = Outputs::new(sink, &this.outputs);
+            this.method.score(&sample, &mut outputs)?;
+            outputs.check()?;
         }
         Ok(())
     })
@@ -619,6 +641,9 @@ unsafe extern "C" fn save<M: Method>(
     guard(error, || {
         // SAFETY: [exclusive], and the writer is valid for the call.
         let (this, writer) = unsafe { (shared::<M>(instance)?, &*writer) };
+        if !this.learned {
+            return Err(Error::state("save before a pass of the fit has ended"));
+        }
         let mut out = std::io::BufWriter::with_capacity(1 << 16, HostWriter(writer));
         out.write_all(STATE_MAGIC)?;
         crate::state::write_text(&mut out, M::INFO.id)?;
@@ -640,7 +665,7 @@ unsafe extern "C" fn load<M: Method>(
         if this.outputs.is_empty() {
             return Err(Error::state("load before plan"));
         }
-        this.ready = false;
+        (this.ready, this.fitting, this.learned) = (false, false, false);
         let mut input = std::io::BufReader::with_capacity(1 << 16, HostReader(reader));
         let mut magic = [0; 8];
         input.read_exact(&mut magic)?;
@@ -657,7 +682,7 @@ unsafe extern "C" fn load<M: Method>(
         if input.read(&mut [0])? != 0 {
             return Err(Error::state("the saved state is longer than it should be"));
         }
-        this.ready = ready == [1];
+        (this.ready, this.learned) = (ready == [1], true);
         Ok(())
     })
 }

@@ -296,13 +296,62 @@ impl<'a> Sample<'a> {
 pub struct Outputs<'a> {
     raw: &'a abi::Outputs,
     specs: &'a [OutputSpec],
+    /// Memory that was given out.
+    given: Vec<Given>,
     /// Outputs are written by one thread.
     not_sync: PhantomData<*mut ()>,
 }
 
+/// Memory of one part of an output.
+struct Given {
+    port: usize,
+    part: u32,
+    data: *const u8,
+    len: usize,
+}
+
+#[allow(unsafe_code, reason = "the ABI: output memory is the host's")]
+impl Given {
+    /// The numbers of values or positions.
+    fn floats(&self) -> &[f32] {
+        // SAFETY: the host's memory of `len` numbers for the running call; whoever wrote to it has returned.
+        unsafe { std::slice::from_raw_parts(self.data.cast(), self.len) }
+    }
+
+    /// The bytes of a mask.
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: as above, of `len` bytes.
+        unsafe { std::slice::from_raw_parts(self.data, self.len) }
+    }
+}
+
 impl<'a> Outputs<'a> {
     pub(crate) fn new(raw: &'a abi::Outputs, specs: &'a [OutputSpec]) -> Self {
-        Self { raw, specs, not_sync: PhantomData }
+        Self { raw, specs, given: Vec::new(), not_sync: PhantomData }
+    }
+
+    /// Looks at what was written: numbers that leave a plugin are finite where they are valid.
+    ///
+    /// # Errors
+    /// An input error that names the output: with finite inputs, a method should say better what is wrong.
+    pub(crate) fn check(&self) -> Result<()> {
+        let part = |port: usize, part: u32| self.given.iter().find(|g| g.port == port && g.part == part);
+        for (port, spec) in self.specs.iter().enumerate() {
+            let Some(values) = part(port, abi::PART_VALUES).map(Given::floats) else { continue };
+            let valid = part(port, abi::PART_VALID).map(Given::bytes);
+            let grid = spec.layout == Layout::Grid;
+            let cell = |i: usize| if grid { i % (spec.rows * spec.cols) } else { i / spec.channels };
+            let counts = |i: usize| valid.is_none_or(|v| v.get(cell(i)).is_some_and(|v| *v != 0));
+            let positions = part(port, abi::PART_POSITIONS).map(Given::floats).unwrap_or_default();
+            let found = values.iter().enumerate().find(|(i, v)| !v.is_finite() && counts(*i)).map(|(_, v)| v);
+            if let Some(v) = found.or_else(|| positions.iter().find(|v| !v.is_finite())) {
+                let message = format!(
+                    "an output became {v} in a valid cell: is an input not finite, or beyond what f32 holds?"
+                );
+                return Err(Error::input("", message));
+            }
+        }
+        Ok(())
     }
 
     #[allow(unsafe_code, reason = "the ABI: output memory is the host's")]
@@ -332,6 +381,7 @@ impl<'a> Outputs<'a> {
         if data.is_null() {
             return Err(Error::resource("the host returned no memory for an output"));
         }
+        self.given.push(Given { port, part, data: data.cast_const().cast(), len });
         // SAFETY: the host returned zeroed, aligned memory of this shape that lives until the call of `score` ends, and each
         // part is allocated once, so the slices do not overlap.
         Ok(unsafe { std::slice::from_raw_parts_mut(data.cast(), len) })

@@ -172,6 +172,7 @@ impl Method for EasyNet {
         deterministic: true,
     };
     const ONE_FIT: bool = true;
+    const OWN_THREADS: bool = true;
 
     fn create(settings: Settings, host: Host) -> Result<Self> {
         if !(settings.size as usize).is_multiple_of(GRAIN) {

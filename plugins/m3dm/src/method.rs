@@ -177,6 +177,7 @@ impl Method for M3dm {
         fitted: true,
         deterministic: true,
     };
+    const OWN_THREADS: bool = true;
 
     fn create(settings: Settings, host: Host) -> Result<Self> {
         if settings.pool % 2 == 0 {

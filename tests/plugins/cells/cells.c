@@ -24,7 +24,7 @@ typedef struct cells {
   double scans;        /* seen so far */
   double *mean, *square; /* of each cell: mean, and sum of squared distances from it, over the scans */
   double *seen;        /* scans in which it was valid */
-  bool fitted;
+  bool fitting, fitted;
 } cells;
 
 /* ---- errors ------------------------------------------------------------------------------------------------- */
@@ -92,12 +92,17 @@ static assay_status create(const assay_method *method, const assay_host *host, c
                            uint32_t n_params, void **instance, assay_error *error) {
   (void)method;
   if (n_params != 2) return fail(error, ASSAY_ERR_STATE, "", "two parameters were expected");
+  /* In the descriptor's order. The host has checked ranges; a test has not. */
+  const int64_t cell = values[0]->i;
+  const double least = values[1]->f;
+  if (cell < 1 || cell > 4096) return fail(error, ASSAY_ERR_PARAMETER, "cell", "it is from 1 to 4096 px");
+  if (!(least >= 1e-3 && least <= 255))
+    return fail(error, ASSAY_ERR_PARAMETER, "least_deviation", "it is from 0.001 to 255 grey values");
   cells *this = calloc(1, sizeof *this);
   if (!this) return fail(error, ASSAY_ERR_RESOURCE, "", "out of memory");
   this->host = host;
-  /* In the descriptor's order; the host has checked types and ranges. */
-  this->cell = values[0]->i;
-  this->least = values[1]->f;
+  this->cell = cell;
+  this->least = least;
   *instance = this;
   return ASSAY_OK;
 }
@@ -184,6 +189,7 @@ static assay_status fit_begin(void *instance, const assay_fit *fit, assay_error 
   memset(this->square, 0, (size_t)this->n * sizeof(double));
   memset(this->seen, 0, (size_t)this->n * sizeof(double));
   this->scans = 0;
+  this->fitting = true;
   this->fitted = false;
   return ASSAY_OK;
 }
@@ -193,9 +199,11 @@ static assay_status fit_add(void *instance, const assay_sample *sample, assay_er
   const assay_value *value;
   const assay_status status = picture(this, sample, &value, error);
   if (status) return status;
+  if (!this->fitting) return fail(error, ASSAY_ERR_STATE, "", "fit_begin comes first");
   for (int64_t at = 0; at < this->n; at++) {
     double grey;
     if (!brightness(this, value, at, &grey)) continue;
+    if (!isfinite(grey)) return fail(error, ASSAY_ERR_INPUT, "image", "a brightness is not finite");
     /* Welford: nothing cancels. */
     const double before = grey - this->mean[at];
     this->seen[at] += 1;
@@ -208,6 +216,8 @@ static assay_status fit_add(void *instance, const assay_sample *sample, assay_er
 
 static assay_status fit_end(void *instance, uint32_t *next, assay_error *error) {
   cells *this = instance;
+  if (!this->fitting) return fail(error, ASSAY_ERR_STATE, "", "fit_begin comes first");
+  this->fitting = false;
   if (this->scans < 2) return fail(error, ASSAY_ERR_INPUT, "image", "deviations take at least two good scans");
   this->fitted = true;
   *next = ASSAY_FIT_DONE;
@@ -236,6 +246,8 @@ static assay_status score_one(const cells *this, const assay_sample *sample, con
     if (this->seen[at] < 2 || !brightness(this, value, at, &grey)) continue;
     const double deviation = sqrt(this->square[at] / (this->seen[at] - 1));
     const double score = fabs(grey - this->mean[at]) / fmax(deviation, this->least);
+    /* Numbers that leave a plugin are finite. */
+    if (!isfinite((float)score)) return fail(error, ASSAY_ERR_INPUT, "image", "a score is not finite");
     scores[at] = (float)score;
     valid[at] = 1;
     most = fmax(most, score);
@@ -281,7 +293,7 @@ static bool read_all(const assay_reader *from, void *data, size_t len) {
 static assay_status load(void *instance, const assay_reader *from, assay_error *error) {
   cells *this = instance;
   uint64_t head[2];
-  this->fitted = false;
+  this->fitting = this->fitted = false;
   if (!this->n) return fail(error, ASSAY_ERR_STATE, "", "plan comes first");
   if (!read_all(from, head, sizeof head) || head[0] != STATE_MAGIC || head[1] != (uint64_t)this->n)
     return fail(error, ASSAY_ERR_STATE, "", "this is not a state of `cells` for pictures of this size");

@@ -1,8 +1,9 @@
 //! One instance of a method: the safe side of the boundary. Everything a plugin returns is checked here.
 #![allow(unsafe_code, reason = "the ABI: calling a plugin's functions")]
 
-use super::descriptor::{MethodInfo, ParamKind, ParamValue};
+use super::descriptor::{MethodInfo, ParamValue};
 use super::library::Method;
+use super::raw_params::RawParams;
 use super::services::{HostTable, Services, fill_error};
 use crate::unfinished::Place;
 use crate::value::{Cloud, Content, Data, Spec, Value, planes};
@@ -113,59 +114,6 @@ fn to_frame(f: Frame) -> abi::Frame {
     abi::Frame { offset_x: f.offset_x, offset_y: f.offset_y, stride_x: f.stride_x, stride_y: f.stride_y }
 }
 
-/// A parameter value as the ABI wants it, with what it points to.
-struct RawParam {
-    value: abi::ParamValue,
-    _text: Option<CString>,
-    _items: Vec<RawParam>,
-    _pointers: Vec<*const abi::ParamValue>,
-}
-
-impl RawParam {
-    fn new(name: *const c_char, value: &ParamValue) -> Box<Self> {
-        let blank = |type_| abi::ParamValue {
-            struct_size: abi::size_of::<abi::ParamValue>(),
-            type_,
-            name,
-            i: 0,
-            f: 0.0,
-            s: std::ptr::null(),
-            items: std::ptr::null(),
-            n_items: 0,
-        };
-        let mut raw =
-            Box::new(Self { value: blank(0), _text: None, _items: Vec::new(), _pointers: Vec::new() });
-        let mut list = |kind: ParamKind, items: Vec<ParamValue>| {
-            let items: Vec<Self> = items.iter().map(|v| *Self::new(std::ptr::null(), v)).collect();
-            raw._items = items;
-            raw._pointers = raw._items.iter().map(|r| std::ptr::from_ref(&r.value)).collect();
-            raw.value = blank(kind.bits());
-            raw.value.items = raw._pointers.as_ptr();
-            raw.value.n_items = raw._pointers.len() as u64;
-        };
-        match value {
-            ParamValue::IntList(v) => {
-                list(ParamKind::IntList, v.iter().map(|&v| ParamValue::Int(v)).collect())
-            }
-            ParamValue::FloatList(v) => {
-                list(ParamKind::FloatList, v.iter().map(|&v| ParamValue::Float(v)).collect())
-            }
-            ParamValue::StringList(v) => {
-                list(ParamKind::StringList, v.iter().map(|v| ParamValue::String(v.clone())).collect());
-            }
-            ParamValue::Bool(v) => raw.value = abi::ParamValue { i: i64::from(*v), ..blank(abi::BOOL) },
-            ParamValue::Int(v) => raw.value = abi::ParamValue { i: *v, ..blank(abi::INT) },
-            ParamValue::Float(v) => raw.value = abi::ParamValue { f: *v, ..blank(abi::FLOAT) },
-            ParamValue::String(v) => {
-                let text = CString::new(v.replace('\0', " ")).unwrap_or_default();
-                raw.value = abi::ParamValue { s: text.as_ptr(), ..blank(abi::STRING) };
-                raw._text = Some(text);
-            }
-        }
-        raw
-    }
-}
-
 impl Instance {
     /// Creates an instance of `method` with one value for each declared parameter, and plans it for `inputs`
     /// (with their ports) of scans of `native` size.
@@ -182,12 +130,8 @@ impl Instance {
         native: (usize, usize),
     ) -> Outcome<Self> {
         let host = HostTable::new(who, seed, services);
-        let names: Vec<CString> =
-            method.info.params.iter().map(|p| CString::new(p.name.as_str()).unwrap_or_default()).collect();
-        let raw: Vec<Box<RawParam>> =
-            names.iter().zip(params).map(|(n, v)| RawParam::new(n.as_ptr(), v)).collect();
-        let pointers: Vec<*const abi::ParamValue> =
-            raw.iter().map(|r| std::ptr::from_ref(&r.value)).collect();
+        let raw = RawParams::new(&method.info.params, params);
+        let pointers = raw.pointers();
         let mut handle = std::ptr::null_mut();
         let create = method.raw.create.ok_or_else(|| Failure::new("has no create function"))?;
         // SAFETY: all pointers are valid for the call; the host table is kept beside the instance.

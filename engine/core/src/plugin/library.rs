@@ -33,12 +33,19 @@ pub struct Method {
     pub(super) raw: &'static abi::Method,
 }
 
+impl Method {
+    /// Its table, for whoever drives a method without [`Instance`](super::Instance).
+    pub fn table(&self) -> &'static abi::Method {
+        self.raw
+    }
+}
+
 /// Loads the library at `path` and returns its methods.
 ///
 /// # Errors
 /// [`Error::Plugin`]: not a library for this machine, truncated, without `assay_entry`, of another ABI version, or with a
 /// descriptor that breaks the ABI.
-pub(super) fn load(path: &Path) -> Result<Vec<Method>> {
+pub fn load(path: &Path) -> Result<Vec<Method>> {
     let path = std::path::absolute(path).map_err(|e| Error::io(path, e))?;
     let fail = |message: String| Error::Plugin { path: path.clone(), message };
     let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
@@ -55,7 +62,7 @@ pub(super) fn load(path: &Path) -> Result<Vec<Method>> {
         .map_err(|_| fail(format!("it does not export `{}`: not an Assay plugin", abi::ENTRY_SYMBOL)))?;
     // SAFETY: the first words of the table are the same in every version.
     let entry = unsafe { &**entry };
-    if (entry.abi_major, entry.abi_minor) != (abi::ABI_MAJOR, abi::ABI_MINOR) {
+    if !abi::speaks(entry.abi_major, entry.abi_minor) {
         return Err(fail(format!(
             "it was built for plugin ABI {}.{}, this program speaks {}.{}; rebuild the plugin",
             entry.abi_major,

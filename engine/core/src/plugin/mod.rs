@@ -6,11 +6,13 @@ mod descriptor;
 mod discovery;
 mod instance;
 mod library;
+mod raw_params;
 mod services;
 mod state;
 
 pub use descriptor::{MethodInfo, ParamInfo, ParamKind, ParamValue, PortInfo};
 pub use discovery::{Registry, SearchPath};
 pub use instance::{Bound, Failure, FitPass, Instance};
-pub use library::{Library, Method, check_library};
-pub use services::{Services, Watch};
+pub use library::{Library, Method, check_library, load};
+pub use raw_params::RawParams;
+pub use services::{HostTable, Services, Watch};

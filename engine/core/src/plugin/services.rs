@@ -73,7 +73,7 @@ impl Services {
 }
 
 /// The C table of one instance and what it points to. Must not move while the instance lives: keep it boxed.
-pub(super) struct HostTable {
+pub struct HostTable {
     pub(super) raw: abi::Host,
     inference: abi::Inference,
     who: String,
@@ -94,7 +94,8 @@ unsafe impl Send for HostTable {}
 unsafe impl Sync for HostTable {}
 
 impl HostTable {
-    pub(super) fn new(who: &str, seed: u64, services: &Services) -> Box<Self> {
+    /// The services of the instance `who`.
+    pub fn new(who: &str, seed: u64, services: &Services) -> Box<Self> {
         let path_text = |p: &Path| p.to_str().and_then(|s| CString::new(s).ok());
         let mut table = Box::new(Self {
             raw: abi::Host {
@@ -142,6 +143,11 @@ impl HostTable {
 }
 
 impl HostTable {
+    /// The table itself, whose pointers lead into this box.
+    pub fn table(&self) -> &abi::Host {
+        &self.raw
+    }
+
     pub(super) fn place(&self) -> std::sync::MutexGuard<'_, Option<Place>> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -73,6 +73,7 @@ impl Method for Gradient {
         fitted: true,
         deterministic: true,
     };
+    const OWN_THREADS: bool = true;
 
     fn create(settings: Settings, host: Host) -> Result<Self> {
         let (mean, gradient) = (Vec::new(), Vec::new());

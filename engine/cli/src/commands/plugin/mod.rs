@@ -2,6 +2,7 @@
 
 mod new;
 mod page;
+mod validate;
 
 use super::Status;
 use crate::args::Machine;
@@ -21,7 +22,9 @@ Examples:
   assay plugin info patchcore --json              the same for scripts
   assay plugin info patchcore --markdown          the same as a page of documentation
   assay plugin new edge-length --lang rust --role extractor
-                                                  a project of your own, which builds and runs in a recipe")]
+                                                  a project of your own, which builds and runs in a recipe
+  assay plugin validate target/release/libassay_edge_length.so
+                                                  what is wrong with it, check by check")]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -36,6 +39,8 @@ pub(crate) enum Command {
     },
     /// Begin a plugin: a project with a method that works, its test and a recipe that uses it.
     New(new::Args),
+    /// Try a plugin's library: each check in a process of its own.
+    Validate(validate::Args),
     /// Describe one method: ports, parameters, paper and deviations.
     Info {
         /// The method's id.
@@ -55,6 +60,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     match &args.command {
         Command::List { machine } => list(machine, console),
         Command::New(args) => new::run(args, console),
+        Command::Validate(args) => validate::run(args, console),
         Command::Info { method, json, markdown, machine } => {
             let form = match (json, markdown) {
                 (true, _) => Form::Json,

@@ -84,6 +84,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     let (build, libraries) = (build(args.lang), libraries(args.lang));
     console.info(&format!("made {}; next, there: {build}", folder.display()));
     console.info(&format!("then assay plugin info {} --plugin-path {libraries}", args.name));
+    console.info("and assay plugin validate with the library: README.md there goes on");
     Ok(Status::Ok)
 }
 
@@ -128,10 +129,12 @@ fn project(name: &str, lang: Language, role: Role) -> Vec<(String, String)> {
         Language::Rust => "src/lib.rs".to_owned(),
         Language::C => format!("{snake}.c"),
     };
+    let library = format!("{}assay_{snake}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let role_name = format!("{role:?}").to_lowercase();
     let filled = |text: &str| {
         text.replace("@STEPS@", steps(lang, role))
             .replace("@LIBRARIES@", libraries(lang))
+            .replace("@FILE@", &library)
             .replace("@SOURCE@", &source)
             .replace("@ROLE@", &role_name)
             .replace("@BUILD@", &format!("    {}", build(lang)))

@@ -1,0 +1,88 @@
+//! What is left of instances.
+
+use crate::finding::{Outcome, Said};
+use crate::process::{allocated, count_handles, count_threads};
+use crate::subject::Subject;
+use std::time::Duration;
+
+/// Lives before something is measured: what is made once for all of them is made then.
+const WARM: usize = 3;
+
+/// Lives that are measured.
+const LIVES: usize = 8;
+
+/// Bytes that a life may keep.
+const SLACK: usize = 64;
+
+/// The same where threads are started: libraries keep a few bytes for each that there ever was.
+const SLACK_OF_THREADS: usize = 4096;
+
+/// The least of what each of some lives leaves behind; none where it cannot be counted.
+fn least(subject: &Subject, count: impl Fn() -> Option<usize>) -> Result<Option<usize>, String> {
+    // One thread: pools keep memory of their own.
+    let setting = subject.with_threads(1)?;
+    let mut left = Vec::new();
+    for life in 0..WARM + LIVES {
+        let before = count();
+        let mut once = subject.ready(&setting)?;
+        subject.scores(&once)?;
+        let state = subject.state(&mut once)?;
+        if subject.info().fitted {
+            let mut other = subject.planned(&setting)?;
+            other.load(&state)?;
+            subject.scores(&other)?;
+        }
+        drop((once, state));
+        let after = count();
+        if life >= WARM {
+            match before.zip(after) {
+                Some((before, after)) => left.push(after.saturating_sub(before)),
+                None => return Ok(None),
+            }
+        }
+    }
+    Ok(left.into_iter().min())
+}
+
+pub(super) fn memory(subject: &Subject) -> Outcome {
+    let slack = if subject.info().own_threads { SLACK_OF_THREADS } else { SLACK };
+    Ok(match least(subject, allocated)? {
+        None => Said::skip("allocations cannot be counted on this system"),
+        Some(left) if left > slack => Said::fail(format!(
+            "each life leaves at least {left} bytes allocated: destroy frees all that an instance has"
+        )),
+        Some(_) => Said::pass(),
+    })
+}
+
+pub(super) fn threads(subject: &Subject) -> Outcome {
+    let Some(before) = count_threads() else {
+        return Ok(Said::skip("threads cannot be counted on this system"));
+    };
+    for _ in 0..3 {
+        subject.live(&subject.setting())?;
+    }
+    // A thread that was joined may still be ending.
+    let mut after = before;
+    for _ in 0..50 {
+        after = count_threads().unwrap_or(before);
+        if after <= before {
+            return Ok(Said::pass());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let message = format!("{} threads are left after three instances were destroyed", after - before);
+    Ok(if subject.info().own_threads {
+        Said { message, ..Said::pass() }
+    } else {
+        Said::fail(format!("{message}, and it is not flagged OWN_THREADS"))
+    })
+}
+
+pub(super) fn handles(subject: &Subject) -> Outcome {
+    Ok(match least(subject, count_handles)? {
+        None => Said::skip("open files cannot be counted on this system"),
+        Some(0) => Said::pass(),
+        Some(left) => Said::fail(format!("each life leaves {left} files open")),
+    })
+}
