@@ -10,7 +10,9 @@
 mod support;
 
 use assay_abi as abi;
-use assay_core::plugin::{FitPass, Instance, ParamValue, Registry, SearchPath, Services, Watch};
+use assay_core::plugin::{
+    FitPass, Instance, Isolation, Launcher, ParamValue, Registry, SearchPath, Services, Watch,
+};
 use assay_core::value::{Content, Data, Spec, Value};
 use assay_data::{Frame, Grid};
 use ndarray::Array3;
@@ -18,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use support::{
     Category, assay, exit_with, json_lines, library, plugin_folder, root, stderr, stdout, succeed,
 };
@@ -166,7 +169,7 @@ fn a_stale_copy_in_a_build_tree_never_wins() {
         (tree.path().join(library_name("x")), tree.path().join("deps").join(library_name("x")));
     std::fs::copy(library("assay_fusion"), &fresh).unwrap();
     std::fs::write(&stale, "an old build").unwrap();
-    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let old = std::time::SystemTime::now() - Duration::from_secs(3600);
     std::fs::File::options().write(true).open(&stale).unwrap().set_modified(old).unwrap();
     let registry = only(tree.path());
     assert!(registry.broken.is_empty() && registry.get("sum").is_some());
@@ -246,7 +249,9 @@ fn made(registry: &Registry, method: &str, input: &Value) -> Value {
     let method = registry.get(method).unwrap();
     let params: Vec<ParamValue> = method.info.params.iter().map(|p| p.default.clone()).collect();
     let services = Services::new(1).unwrap();
-    let instance = Instance::new(method, "step", 0, &services, &params, &[(0, spec)], (12, 16)).unwrap();
+    let instance =
+        Instance::new(method, Isolation::None, "step", 0, &services, &params, &[(0, spec)], (12, 16))
+            .unwrap();
     instance.score("scan", &[(0, input)], (12, 16)).unwrap().remove(0)
 }
 
@@ -285,9 +290,11 @@ fn a_method_that_trains_by_passes_reports_progress_is_cancelled_resumed_and_scor
         ..Services::new(2).unwrap()
     };
     let params = [ParamValue::Int(6), ParamValue::Float(0.5)];
-    let make = |limit| {
-        Instance::new(method, "gradient", 0, &services(limit), &params, &[(0, spec.clone())], (4, 5)).unwrap()
+    let made = |isolation, services: &Services| {
+        let inputs = [(0, spec.clone())];
+        Instance::new(method, isolation, "gradient", 0, services, &params, &inputs, (4, 5)).unwrap()
     };
+    let make = |limit| made(Isolation::None, &services(limit));
 
     let mut whole = make(usize::MAX);
     assert!(whole.score("early", &[(0, &image(0.0))], (4, 5)).unwrap_err().message.contains("before"));
@@ -320,6 +327,18 @@ fn a_method_that_trains_by_passes_reports_progress_is_cancelled_resumed_and_scor
     };
     let map = whole.score("x", &[(0, &image(30.0))], (4, 5)).unwrap();
     assert!((map[0].grid().unwrap().values[(0, 3, 4)] - naive).abs() < 1e-2 * naive.abs().max(1.0));
+
+    // In a process of its own it comes to the same bits, through an engine of that process.
+    let program = env!("CARGO_BIN_EXE_assay").into();
+    let launcher = Launcher { program, arguments: ["plugin", "serve"].map(str::to_owned).to_vec() };
+    let apart = Services { launcher: Some(launcher), ..services(usize::MAX) };
+    let mut apart = made(Isolation::Process { patience: Duration::from_secs(60) }, &apart);
+    assert!(apart.score("early", &[(0, &image(0.0))], (4, 5)).unwrap_err().message.contains("before"));
+    assert!(fit_gradient(&mut apart, 0, false) == (expected.clone(), 6, false));
+    assert_eq!(apart.score("x", &[(0, &image(30.0))], (4, 5)).unwrap(), map);
+    assert!(apart.load(&mut &expected[1..]).is_err());
+    apart.load(&mut expected.as_slice()).unwrap();
+    assert_eq!(apart.score("x", &[(0, &image(30.0))], (4, 5)).unwrap(), map);
 
     for cut in 0..expected.len() {
         assert!(make(usize::MAX).load(&mut &expected[..cut]).is_err(), "a state cut at {cut} was accepted");

@@ -11,9 +11,9 @@
 mod support;
 
 use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use support::{assay, json_lines, library, stderr, stdout};
+use std::path::Path;
+use std::process::Output;
+use support::{assay, broken, json_lines, library, stderr, stdout};
 
 fn validate(library: &Path, arguments: &[&str]) -> Output {
     assay().args(["plugin", "validate"]).arg(library).args(arguments).output().unwrap()
@@ -65,25 +65,6 @@ fn every_bundled_plugin_passes_every_check_that_concerns_it() {
             }
         }
     }
-}
-
-/// Builds the plugin with one fault.
-fn broken(folder: &Path, fault: &str) -> PathBuf {
-    let source = support::root().join("tests/plugins/broken/broken.c");
-    let library = folder.join(format!("libassay_{}.so", fault.to_lowercase()));
-    let output = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-fvisibility=hidden", "-pthread"])
-        .arg(format!("-DFAULT_{fault}"))
-        .arg("-I")
-        .arg(support::root().join("engine/abi/include"))
-        .arg("-o")
-        .arg(&library)
-        .arg(source)
-        .arg("-lm")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{fault}: {}", stderr(&output));
-    library
 }
 
 /// A fault, the check that is for it, how the check ends, and words of what it says.
@@ -142,12 +123,8 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
 
 #[test]
 fn each_check_catches_the_plugin_that_is_broken_in_its_way() {
-    if Command::new("cc").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no C compiler");
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
-    let whole = broken(folder.path(), "NOTHING");
+    let Some(whole) = broken(folder.path(), "NOTHING") else { return };
     let (found, code) = findings(&whole, &[]);
     assert!(found.iter().all(|f| f["status"] == "pass") && code == 0, "{found:#?}");
     // Every check has a plugin that it catches.
@@ -157,7 +134,7 @@ fn each_check_catches_the_plugin_that_is_broken_in_its_way() {
     }
     let mut missed = Vec::new();
     for (fault, check, status, words) in FAULTS {
-        let library = broken(folder.path(), fault);
+        let library = broken(folder.path(), fault).unwrap();
         let limit = if *status == "timeout" { "1" } else { "60" };
         let (found, code) = findings(&library, &["--only", check, "--limit", limit]);
         let [finding] = found.as_slice() else { panic!("{fault}: {found:?}") };
@@ -171,15 +148,11 @@ fn each_check_catches_the_plugin_that_is_broken_in_its_way() {
 
 #[test]
 fn the_fuzzer_finds_a_crash_and_says_how_to_see_it_again() {
-    if Command::new("cc").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no C compiler");
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
-    let whole = broken(folder.path(), "NOTHING");
+    let Some(whole) = broken(folder.path(), "NOTHING") else { return };
     let (found, code) = findings(&whole, &["--fuzz", "60"]);
     assert!(code == 0 && found[0]["message"] == "60 rounds from seed 1 on", "{found:?}");
-    let library = broken(folder.path(), "DIVIDES_BY_NOTHING");
+    let library = broken(folder.path(), "DIVIDES_BY_NOTHING").unwrap();
     let (found, code) = findings(&library, &["--fuzz", "200"]);
     let message = found[0]["message"].as_str().unwrap();
     assert!(code == 1 && found[0]["status"] == "crash", "{message}");

@@ -61,6 +61,30 @@ pub(crate) fn plugin_folder() -> tempfile::TempDir {
     folder
 }
 
+/// Builds tests/plugins/broken with one fault, into a folder; none where there is no C compiler.
+#[cfg(target_os = "linux")]
+pub(crate) fn broken(folder: &Path, fault: &str) -> Option<PathBuf> {
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    if Command::new(&compiler).arg("--version").output().is_err() {
+        eprintln!("skipped: there is no C compiler");
+        return None;
+    }
+    let library = folder.join(format!("libassay_{}.so", fault.to_lowercase()));
+    let output = Command::new(compiler)
+        .args(["-shared", "-fPIC", "-O1", "-fvisibility=hidden", "-pthread", "-D"])
+        .arg(format!("FAULT_{fault}"))
+        .arg("-I")
+        .arg(root().join("engine/abi/include"))
+        .arg("-o")
+        .arg(&library)
+        .arg(root().join("tests/plugins/broken/broken.c"))
+        .arg("-lm")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{fault}: {}", stderr(&output));
+    Some(library)
+}
+
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()

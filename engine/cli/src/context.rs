@@ -5,7 +5,7 @@ use crate::console::Console;
 use anyhow::Result;
 use assay_core::inspect::Inspector;
 use assay_core::model::Model;
-use assay_core::plugin::{Registry, SearchPath, Services};
+use assay_core::plugin::{Launcher, Registry, SearchPath, Services};
 use assay_core::recipe::Recipe;
 use assay_inference::{Device, Engine, Options, Runtime};
 use std::path::{Path, PathBuf};
@@ -36,6 +36,12 @@ pub(crate) fn options(machine: &Machine, recipe: Option<&Recipe>) -> Options {
     }
 }
 
+/// The program itself, as the process of a plugin.
+fn launcher() -> Option<Launcher> {
+    let program = std::env::current_exe().ok()?;
+    Some(Launcher { program, arguments: ["plugin", "serve"].map(str::to_owned).to_vec() })
+}
+
 impl Context {
     /// Opens everything; broken plugins are warned of.
     pub(crate) fn open(machine: &Machine, recipe: Option<&Recipe>, console: &Console) -> Result<Self> {
@@ -50,6 +56,7 @@ impl Context {
         let services = Services {
             inference: Some(engine.clone()),
             watch: console.watch(),
+            launcher: launcher(),
             ..Services::new(machine.threads)?
         };
         Ok(Self { registry, engine, services })

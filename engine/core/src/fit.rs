@@ -445,7 +445,7 @@ impl Fit<'_> {
         let n = scans.len() * turns;
         let place = |name: String| self.unfinished.clone().map(|of| Place { of, name });
         let state = place(format!("step-{at}-fold-{fold}"));
-        let first = match state.as_ref().map(Place::read).transpose()?.flatten() {
+        let first = match state.as_ref().map(Place::kept).transpose()?.flatten() {
             Some(kept) => match self.go_on(at, instance, &kept)? {
                 Some(pass) => pass,
                 None => return Ok(()),
@@ -478,7 +478,7 @@ impl Fit<'_> {
             if let Some(state) = state.as_ref().filter(|_| begun.elapsed() >= WORTH_KEEPING) {
                 let mut kept = if another { pass + 1 } else { FITTED }.to_le_bytes().to_vec();
                 instance.save(&mut kept).map_err(fail)?;
-                if let Err(e) = state.write(&kept) {
+                if let Err(e) = state.put(&kept) {
                     // The fit itself is well.
                     self.services.watch.log(
                         &step.name,

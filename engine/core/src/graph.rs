@@ -1,7 +1,7 @@
 //! The recipe resolved against the plugins: steps in an order in which they can run, inputs bound to ports, parameters checked.
 
 use crate::error::{Error, Result, nearest};
-use crate::plugin::{Method, MethodInfo, ParamInfo, ParamKind, ParamValue, Registry};
+use crate::plugin::{Isolation, Method, MethodInfo, ParamInfo, ParamKind, ParamValue, Registry};
 use crate::quantise::Quantisation;
 use crate::recipe::toml::{Node, Value as Toml};
 use crate::recipe::{From, Recipe, StepDecl};
@@ -12,6 +12,7 @@ use assay_inference::{DEFAULT_BACKBONE, Engine};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where an input comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,6 +53,8 @@ pub struct Step {
     pub raw: bool,
     /// The library's SHA-256, where the recipe pins it.
     pub sha256: Option<String>,
+    /// Where its plugin runs.
+    pub isolation: Isolation,
     /// Line in the recipe, for messages; 0 for the implied sum.
     pub line: usize,
 }
@@ -196,6 +199,7 @@ impl Graph {
                     outputs: method.info.outputs.iter().map(|o| (o.name.clone(), o.content[0])).collect(),
                     raw: true,
                     sha256: None,
+                    isolation: Isolation::None,
                     line: 0,
                 });
                 self.last = (self.steps.len() - 1, 0);
@@ -340,8 +344,32 @@ fn resolve_step(
         outputs,
         raw: decl.raw,
         sha256: decl.sha256.as_ref().map(|(sum, _)| sum.clone()),
+        isolation: isolation(recipe, decl, plugin)?,
         line: decl.line,
     })
+}
+
+/// Where a step's plugin runs.
+fn isolation(recipe: &Recipe, decl: &StepDecl, plugin: Option<&Method>) -> Result<Isolation> {
+    const PATIENCE: f64 = 60.0;
+    let fail = |line: usize, key: &str, message: &str| {
+        Err(recipe.source().error(line, format!("steps.{}.{key}", decl.name), message))
+    };
+    match (decl.isolated.unwrap_or(false), plugin, decl.time_limit) {
+        (true, None, _) => fail(
+            decl.isolation_line,
+            "isolation",
+            "a built-in method is a part of the program; leave this out",
+        ),
+        (true, Some(_), limit) => {
+            let seconds = limit.map_or(PATIENCE, |(seconds, _)| seconds);
+            Ok(Isolation::Process { patience: Duration::from_secs_f64(seconds) })
+        }
+        (false, _, Some((_, line))) => {
+            fail(line, "time_limit", "is for a plugin in a process of its own: add isolation = \"process\"")
+        }
+        (false, _, None) => Ok(Isolation::None),
+    }
 }
 
 /// Refuses a method from another library than the one that the recipe pins.
@@ -379,7 +407,7 @@ fn params(recipe: &Recipe, decl: &StepDecl, info: &MethodInfo) -> Result<Vec<Par
                 .params
                 .iter()
                 .map(|p| p.name.as_str())
-                .chain(["method", "from", "raw", "plugin_sha256"])
+                .chain(["method", "from", "raw", "plugin_sha256", "isolation", "time_limit"])
                 .collect();
             let hint = nearest(key, known.iter().copied());
             return Err(fail(format!(

@@ -210,6 +210,7 @@ impl Pipeline {
         };
         Instance::new(
             method,
+            step.isolation,
             &step.name,
             step_seed(self.seed, &step.name),
             &self.services,

@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Worker, with_paths};
-use crate::plugin::{ParamValue, Watch};
+use crate::plugin::{Keep, ParamValue, Watch};
 use crate::recipe::{Recipe, resolved};
 use assay_data::{ScanFiles, atomic};
 use sha2::{Digest as _, Sha256};
@@ -158,12 +158,30 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn read(&self) -> Result<Option<Vec<u8>>> {
+    /// What was kept here, if anything.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub(crate) fn kept(&self) -> Result<Option<Vec<u8>>> {
         self.of.read(&self.name)
     }
 
-    pub(crate) fn write(&self, bytes: &[u8]) -> Result<()> {
+    /// Keeps this instead.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub(crate) fn put(&self, bytes: &[u8]) -> Result<()> {
         self.of.write(&self.name, bytes)
+    }
+}
+
+impl Keep for Place {
+    fn write(&self, bytes: &[u8]) -> std::result::Result<(), String> {
+        self.put(bytes).map_err(|e| e.to_string())
+    }
+
+    fn read(&self) -> std::result::Result<Option<Vec<u8>>, String> {
+        self.kept().map_err(|e| e.to_string())
     }
 }
 

@@ -1,11 +1,10 @@
-//! One instance of a method: the safe side of the boundary. Everything a plugin returns is checked here.
+//! One instance of a method in this process: the safe side of the boundary. Everything a plugin returns is checked here.
 #![allow(unsafe_code, reason = "the ABI: calling a plugin's functions")]
 
 use super::descriptor::{MethodInfo, ParamValue};
 use super::library::Method;
 use super::raw_params::RawParams;
-use super::services::{HostTable, Services, fill_error};
-use crate::unfinished::Place;
+use super::services::{HostTable, Keep, Services, fill_error};
 use crate::value::{Cloud, Content, Data, Spec, Value, planes};
 use assay_abi as abi;
 use assay_data::{Frame, Grid, Mask};
@@ -67,8 +66,8 @@ pub(super) type Outcome<T> = Result<T, Failure>;
 /// One input of a step: its port and value.
 pub type Bound<'a> = (usize, &'a Value);
 
-/// A method at work in one step.
-pub struct Instance {
+/// A method at work in this process.
+pub(super) struct Local {
     pub(super) method: Method,
     pub(super) handle: *mut c_void,
     outputs: Vec<Spec>,
@@ -79,9 +78,9 @@ pub struct Instance {
 }
 
 // SAFETY: the ABI lets calls come from different threads; exclusive functions take `&mut self`, score is concurrent or locked.
-unsafe impl Send for Instance {}
+unsafe impl Send for Local {}
 // SAFETY: as above.
-unsafe impl Sync for Instance {}
+unsafe impl Sync for Local {}
 
 /// Runs an ABI function with an error struct and turns its status into a result.
 pub(super) fn call(f: impl FnOnce(*mut abi::Error) -> abi::Status) -> Outcome<()> {
@@ -114,13 +113,13 @@ fn to_frame(f: Frame) -> abi::Frame {
     abi::Frame { offset_x: f.offset_x, offset_y: f.offset_y, stride_x: f.stride_x, stride_y: f.stride_y }
 }
 
-impl Instance {
+impl Local {
     /// Creates an instance of `method` with one value for each declared parameter, and plans it for `inputs`
     /// (with their ports) of scans of `native` size.
     ///
     /// # Errors
     /// What the method says of its parameters or inputs, or what it breaks of the ABI.
-    pub fn new(
+    pub(super) fn new(
         method: &Method,
         who: &str,
         seed: u64,
@@ -179,18 +178,17 @@ impl Instance {
         Ok(())
     }
 
-    /// The method's descriptor.
-    pub fn info(&self) -> &MethodInfo {
+    fn info(&self) -> &MethodInfo {
         &self.method.info
     }
 
     /// The planned outputs.
-    pub fn outputs(&self) -> &[Spec] {
+    pub(super) fn outputs(&self) -> &[Spec] {
         &self.outputs
     }
 
     /// Where the passes to come keep what they have come to.
-    pub(crate) fn keep_in(&self, place: Option<Place>) {
+    pub(super) fn keep_in(&self, place: Option<Box<dyn Keep>>) {
         *self.host.place() = place;
     }
 
@@ -198,7 +196,7 @@ impl Instance {
     ///
     /// # Errors
     /// What the method says.
-    pub fn fit_begin(&mut self, fit: FitPass) -> Outcome<()> {
+    pub(super) fn fit_begin(&mut self, fit: FitPass) -> Outcome<()> {
         let raw = abi::Fit {
             struct_size: abi::size_of::<abi::Fit>(),
             pass: fit.pass,
@@ -217,7 +215,7 @@ impl Instance {
     ///
     /// # Errors
     /// What the method says.
-    pub fn fit_add(&mut self, id: &str, index: usize, inputs: &[Bound<'_>]) -> Outcome<()> {
+    pub(super) fn fit_add(&mut self, id: &str, index: usize, inputs: &[Bound<'_>]) -> Outcome<()> {
         let add = self.method.raw.fit_add.ok_or_else(|| Failure::new("cannot be fitted"))?;
         let handle = self.handle;
         // SAFETY: [exclusive] by `&mut self`; the sample is valid for the call.
@@ -228,7 +226,7 @@ impl Instance {
     ///
     /// # Errors
     /// What the method says.
-    pub fn fit_end(&mut self) -> Outcome<bool> {
+    pub(super) fn fit_end(&mut self) -> Outcome<bool> {
         let end = self.method.raw.fit_end.ok_or_else(|| Failure::new("cannot be fitted"))?;
         let mut next = abi::FIT_DONE;
         // SAFETY: [exclusive] by `&mut self`.
@@ -240,7 +238,12 @@ impl Instance {
     ///
     /// # Errors
     /// What the method says; an output that is missing, of another shape than planned, or not finite.
-    pub fn score(&self, id: &str, inputs: &[Bound<'_>], native: (usize, usize)) -> Outcome<Vec<Value>> {
+    pub(super) fn score(
+        &self,
+        id: &str,
+        inputs: &[Bound<'_>],
+        native: (usize, usize),
+    ) -> Outcome<Vec<Value>> {
         let score = self.method.raw.score.ok_or_else(|| Failure::new("has no score function"))?;
         let mut sink =
             Sink { specs: &self.outputs, ports: self.outputs.iter().map(|_| Parts::default()).collect() };
@@ -266,7 +269,7 @@ impl Instance {
     }
 }
 
-impl Drop for Instance {
+impl Drop for Local {
     fn drop(&mut self) {
         if let Some(destroy) = self.method.raw.destroy {
             // SAFETY: the handle came from create and is destroyed once.

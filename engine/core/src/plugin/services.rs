@@ -1,7 +1,6 @@
 //! The host's services for one instance: the C table that its plugin calls.
 #![allow(unsafe_code, reason = "the ABI: functions that plugins call")]
 
-use crate::unfinished::Place;
 use assay_abi as abi;
 use assay_inference::{Engine, Session};
 use ndarray::ArrayViewD;
@@ -31,6 +30,14 @@ impl Watch for () {
     }
 }
 
+/// Where an instance keeps what a long pass has come to.
+pub(crate) trait Keep: Send {
+    /// Replaces what was kept.
+    fn write(&self, bytes: &[u8]) -> Result<(), String>;
+    /// What was kept, if anything.
+    fn read(&self) -> Result<Option<Vec<u8>>, String>;
+}
+
 /// What instances are made with: threads, inference, scratch folder, watcher.
 #[derive(Clone)]
 pub struct Services {
@@ -42,8 +49,19 @@ pub struct Services {
     pub scratch: Option<PathBuf>,
     /// Folder in which an interrupted fit leaves what it has come to, and finds it again; see [`crate::unfinished`].
     pub unfinished: Option<PathBuf>,
+    /// How a process of its own is started for a step that asks for one; none where this program cannot.
+    pub launcher: Option<Launcher>,
     /// Who watches.
     pub watch: Arc<dyn Watch>,
+}
+
+/// The command of a process that calls [`serve`](super::serve) on its standard streams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launcher {
+    /// The program.
+    pub program: PathBuf,
+    /// What it is told.
+    pub arguments: Vec<String>,
 }
 
 impl Services {
@@ -62,6 +80,7 @@ impl Services {
             inference: None,
             scratch: None,
             unfinished: None,
+            launcher: None,
             watch: Arc::new(()),
         })
     }
@@ -80,7 +99,7 @@ pub struct HostTable {
     services: Services,
     scratch: Option<CString>,
     /// Where the running pass keeps what it has come to.
-    pub(super) place: Mutex<Option<Place>>,
+    pub(super) place: Mutex<Option<Box<dyn Keep>>>,
     sessions: Mutex<HashMap<usize, Arc<Session>>>,
     opened: AtomicUsize,
     /// Loops run on the calling thread while the instance is locked: a thread that waits for a loop may take up other
@@ -148,7 +167,7 @@ impl HostTable {
         &self.raw
     }
 
-    pub(super) fn place(&self) -> std::sync::MutexGuard<'_, Option<Place>> {
+    pub(super) fn place(&self) -> std::sync::MutexGuard<'_, Option<Box<dyn Keep>>> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -239,8 +258,7 @@ unsafe extern "C" fn keep(
     };
     let written = catch_unwind(AssertUnwindSafe(|| this.place().as_ref().map_or(Ok(()), |p| p.write(bytes))));
     // SAFETY: the plugin's error struct.
-    unsafe { said(written.map(|r| r.map_err(|e| e.to_string())), error) }
-        .map_or_else(|status| status, |()| abi::OK)
+    unsafe { said(written, error) }.map_or_else(|status| status, |()| abi::OK)
 }
 
 unsafe extern "C" fn kept(
@@ -251,9 +269,9 @@ unsafe extern "C" fn kept(
 ) -> abi::Status {
     // SAFETY: called by the plugin with its host's ctx.
     let this = unsafe { this(ctx) };
-    let read = catch_unwind(AssertUnwindSafe(|| this.place().as_ref().map_or(Ok(None), Place::read)));
+    let read = catch_unwind(AssertUnwindSafe(|| this.place().as_ref().map_or(Ok(None), |p| p.read())));
     // SAFETY: the plugin's error struct.
-    match unsafe { said(read.map(|r| r.map_err(|e| e.to_string())), error) } {
+    match unsafe { said(read, error) } {
         Ok(bytes) => {
             if let (Some(emit), Some(bytes)) = (emit, bytes) {
                 // SAFETY: the plugin's function; the bytes live for the call.

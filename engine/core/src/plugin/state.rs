@@ -1,17 +1,17 @@
 //! The state of an instance, to a stream and from one.
 #![allow(unsafe_code, reason = "the ABI: a plugin's save and load, and the streams they are given")]
 
-use super::instance::{Failure, Instance, Outcome, call};
+use super::instance::{Failure, Local, Outcome, call};
 use assay_abi as abi;
 use std::ffi::c_void;
 use std::io::{Read, Write};
 
-impl Instance {
+impl Local {
     /// Writes the state to `out`, as the method saves it.
     ///
     /// # Errors
     /// What the method says; what is wrong with `out`.
-    pub fn save(&mut self, out: &mut dyn Write) -> Outcome<()> {
+    pub(super) fn save(&mut self, out: &mut dyn Write) -> Outcome<()> {
         struct Target<'a> {
             out: &'a mut dyn Write,
             failed: Option<std::io::Error>,
@@ -54,7 +54,7 @@ impl Instance {
     ///
     /// # Errors
     /// What the method says of it; what is wrong with `state`.
-    pub fn load(&mut self, state: &mut dyn Read) -> Outcome<()> {
+    pub(super) fn load(&mut self, state: &mut dyn Read) -> Outcome<()> {
         struct From<'a> {
             state: &'a mut dyn Read,
             failed: Option<std::io::Error>,

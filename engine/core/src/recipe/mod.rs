@@ -179,6 +179,12 @@ pub struct StepDecl {
     pub raw: bool,
     /// The SHA-256 of the library that the method must be from, in small hexadecimal digits, and its line.
     pub sha256: Option<(String, usize)>,
+    /// Whether its plugin runs in a process of its own, where the recipe says.
+    pub isolated: Option<bool>,
+    /// Line of `isolation`.
+    pub isolation_line: usize,
+    /// The longest that such a process may take for a call, in seconds, and its line.
+    pub time_limit: Option<(f64, usize)>,
     /// Every other key: parameters of the method.
     pub params: Vec<(String, Node)>,
 }

@@ -267,6 +267,8 @@ fn steps(source: Source<'_>, top: &mut Reader<'_>, sensors: &[Sensor]) -> Result
         let mut r = named(source, &key, &keys::STEP, &node)?;
         let (method_line, from_line) = (r.line_of(&keys::STEP_METHOD), r.line_of(&keys::STEP_FROM));
         let sha256_line = r.line_of(&keys::STEP_SHA256);
+        let (isolation_line, limit_line) =
+            (r.line_of(&keys::STEP_ISOLATION), r.line_of(&keys::STEP_TIME_LIMIT));
         steps.push(StepDecl {
             name,
             line,
@@ -276,6 +278,9 @@ fn steps(source: Source<'_>, top: &mut Reader<'_>, sensors: &[Sensor]) -> Result
             from_line,
             raw: r.get(&keys::STEP_RAW)?,
             sha256: r.get(&keys::STEP_SHA256)?.map(|sum| (sum, sha256_line)),
+            isolated: r.get(&keys::STEP_ISOLATION)?,
+            isolation_line,
+            time_limit: r.get(&keys::STEP_TIME_LIMIT)?.map(|limit| (limit, limit_line)),
             params: r.rest(),
         });
     }

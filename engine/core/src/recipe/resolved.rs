@@ -5,7 +5,7 @@ use super::domain::Domain;
 use super::key::{AnyKey as _, Key};
 use super::{From, Recipe, keys};
 use crate::graph::{Graph, Source, Step};
-use crate::plugin::ParamValue;
+use crate::plugin::{Isolation, ParamValue};
 use assay_data::{Camera, Lens};
 use toml::{Table, Value};
 
@@ -134,6 +134,12 @@ fn step(recipe: &Recipe, graph: &Graph, step: &Step) -> Table {
     put(&mut table, &keys::STEP_FROM, &from(recipe, graph, step));
     put(&mut table, &keys::STEP_RAW, &step.raw);
     put(&mut table, &keys::STEP_SHA256, &step.sha256);
+    let isolation = match step.isolation {
+        Isolation::None => (None, None),
+        Isolation::Process { patience } => (Some(true), Some(patience.as_secs_f64())),
+    };
+    put(&mut table, &keys::STEP_ISOLATION, &isolation.0);
+    put(&mut table, &keys::STEP_TIME_LIMIT, &isolation.1);
     for (info, value) in step.info.params.iter().zip(&step.params) {
         // A plugin's parameter of the name of a key is out of a recipe's reach.
         if !table.contains_key(&info.name)

@@ -2,6 +2,7 @@
 
 mod new;
 mod page;
+mod serve;
 mod validate;
 
 use super::Status;
@@ -41,6 +42,9 @@ pub(crate) enum Command {
     New(new::Args),
     /// Try a plugin's library: each check in a process of its own.
     Validate(validate::Args),
+    /// Drive one instance for another process, over the standard streams.
+    #[command(hide = true)]
+    Serve,
     /// Describe one method: ports, parameters, paper and deviations.
     Info {
         /// The method's id.
@@ -60,6 +64,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     match &args.command {
         Command::List { machine } => list(machine, console),
         Command::New(args) => new::run(args, console),
+        Command::Serve => serve::run(),
         Command::Validate(args) => validate::run(args, console),
         Command::Info { method, json, markdown, machine } => {
             let form = match (json, markdown) {

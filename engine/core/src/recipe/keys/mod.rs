@@ -83,6 +83,8 @@ pub static KEYS: &[&dyn AnyKey] = &[
     &STEP_FROM,
     &STEP_RAW,
     &STEP_SHA256,
+    &STEP_ISOLATION,
+    &STEP_TIME_LIMIT,
     &MAP,
     &MAP_SIGMA,
     &MAP_SMALLEST_AREA,
@@ -439,6 +441,24 @@ pub(super) static STEP_SHA256: Key<Maybe<Text>> = Key {
     unit: "",
     doc: "The SHA-256 of the plugin library that the method must be from, as `assay plugin info` shows it; any other is refused.",
     example: "plugin_sha256 = \"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"",
+};
+
+pub(super) static STEP_ISOLATION: Key<Maybe<Word<bool>>> = Key {
+    path: "steps.<name>.isolation",
+    takes: Maybe(Word(&[("none", false), ("process", true)])),
+    absent: Means(None, "`none`: in the program itself"),
+    unit: "",
+    doc: "Where the step's plugin runs. With `process` it runs in a process of its own: when it crashes or hangs, the scan at hand is `invalid` and says why, and the process is started again for the next one.",
+    example: "isolation = \"process\"",
+};
+
+pub(super) static STEP_TIME_LIMIT: Key<Maybe<Number>> = Key {
+    path: "steps.<name>.time_limit",
+    takes: Maybe(Number { min: 0.01, max: 86_400.0 }),
+    absent: Means(None, "60 with `isolation = \"process\"`, without end otherwise"),
+    unit: "s",
+    doc: "The longest that a plugin in a process of its own may take for one scan, or to start; then it is ended. The learning of a fit has no limit.",
+    example: "time_limit = 5",
 };
 
 pub(super) static MAP: Key<Section> = Key {
