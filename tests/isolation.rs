@@ -12,7 +12,7 @@ mod support;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use support::{Category, assay, broken, exit_with, json_lines, stderr};
+use support::{Category, assay, broken, exit_with, json_lines, stderr, stdout, succeed};
 
 /// A small category and a plugin that breaks on the scans that the environment names.
 struct Station {
@@ -114,6 +114,11 @@ fn isolation_is_for_plugins_and_a_time_limit_for_isolation() {
         check.args(["recipe", "check"]).arg(station.category.path("recipe.toml"));
         stderr(&exit_with(check.arg("--plugin-path").arg(station.plugins.path()), 2))
     };
+    station.recipe(", isolation = \"process\", time_limit = 7");
+    let mut resolved = assay();
+    resolved.args(["recipe", "check", "--resolved"]).arg(station.category.path("recipe.toml"));
+    let resolved = stdout(&succeed(resolved.arg("--plugin-path").arg(station.plugins.path())));
+    assert!(resolved.contains("isolation = \"process\"\ntime_limit = 7.0"), "{resolved}");
     assert!(check(", time_limit = 5").contains("add isolation = \"process\""));
     assert!(check(", isolation = \"proces\"").contains("process"));
     assert!(check(", isolation = \"process\", time_limit = 0").contains("time_limit"));

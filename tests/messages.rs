@@ -18,7 +18,7 @@ fn plain(text: &str) -> String {
 
 #[test]
 fn help_texts() {
-    let pages: [&[&str]; 14] = [
+    let pages: [&[&str]; 15] = [
         &[],
         &["init"],
         &["fit"],
@@ -33,6 +33,7 @@ fn help_texts() {
         &["doctor"],
         &["recipe", "check"],
         &["schema"],
+        &["plugin", "validate"],
     ];
     for page in pages {
         let name = format!("help_{}", if page.is_empty() { "assay".into() } else { page.join("_") });

@@ -45,14 +45,20 @@ fn c_plugin(folder: &Path, name: &str, major: u32, minor: u32) -> PathBuf {
 
 fn compile_c(folder: &Path, name: &str, source: &Path, text: &str) -> PathBuf {
     std::fs::write(source, text).unwrap();
+    compile_c_with(&root().join("engine/abi/include"), folder, name, source)
+}
+
+/// Compiles with the header in `include`.
+fn compile_c_with(include: &Path, folder: &Path, name: &str, source: &Path) -> PathBuf {
     let out = folder.join(library_name(name));
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
     let status = Command::new(compiler)
         .args(["-std=c11", "-shared", "-fPIC", "-fvisibility=hidden", "-I"])
-        .arg(root().join("engine/abi/include"))
+        .arg(include)
         .arg("-o")
         .arg(&out)
         .arg(source)
+        .arg("-lm")
         .status()
         .expect("a C compiler is needed to test plugins");
     assert!(status.success());
@@ -401,6 +407,31 @@ fn a_plugin_in_c_is_compiled_against_the_header_alone_and_inspects() {
     let library = compile_c(folder.path(), "cells", &copy, &std::fs::read_to_string(source).unwrap());
     validated(&library);
     stands_out(scored_with(folder.path(), "found = { method = \"cells\", from = \"colour\", cell = 4 }"));
+}
+
+#[test]
+fn a_plugin_that_was_written_for_version_1_0_of_the_abi_is_loaded_validated_and_inspects() {
+    let folder = tempfile::tempdir().unwrap();
+    let frozen = root().join("tests/fixtures/abi-1.0");
+    let library = compile_c_with(&frozen, folder.path(), "cells_1_0", &frozen.join("cells.c"));
+    assert_eq!(only(folder.path()).get("cells-1-0").unwrap().library.abi, (1, 0));
+    validated(&library);
+    stands_out(scored_with(folder.path(), "found = { method = \"cells-1-0\", from = \"colour\", cell = 4 }"));
+}
+
+#[test]
+fn a_table_that_is_shorter_than_version_1_0_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = std::fs::read_to_string(root().join("tests/plugins/cells/cells.c")).unwrap();
+    let source = source.replace("sizeof(assay_method)", "sizeof(assay_method) - 8");
+    compile_c(folder.path(), "short", &folder.path().join("short.c"), &source);
+    let message = only(folder.path()).broken[0].to_string();
+    assert!(message.contains("fewer than version 1.0 says"), "{message}");
+    // A longer one is of a later version in which all of this is as it was.
+    let source = source.replace("sizeof(assay_method) - 8", "sizeof(assay_method) + 16");
+    std::fs::remove_file(folder.path().join(library_name("short"))).unwrap();
+    compile_c(folder.path(), "long", &folder.path().join("long.c"), &source);
+    assert!(only(folder.path()).get("cells").is_some());
 }
 
 #[test]

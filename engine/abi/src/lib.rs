@@ -7,14 +7,14 @@
 
 use core::ffi::{c_char, c_void};
 
-/// Major version of the ABI; while it is 0, host and plugin must carry exactly the same major and minor.
-pub const ABI_MAJOR: u32 = 0;
-/// Minor version of the ABI.
-pub const ABI_MINOR: u32 = 2;
-/// Whether this host loads a plugin that was built for version `major.minor`: of its own major version, and no newer minor one, whose
-/// fields it would not fill. While the major version is 0, exactly its own.
+/// Major version of the ABI: what a plugin was built for keeps working in every host of the same one.
+pub const ABI_MAJOR: u32 = 1;
+/// Minor version of the ABI: fields were added at the ends of tables.
+pub const ABI_MINOR: u32 = 0;
+/// Whether this host loads a plugin that was built for version `major.minor`: of its own major version, and of no newer minor one, whose
+/// fields it would not fill.
 pub const fn speaks(major: u32, minor: u32) -> bool {
-    major == ABI_MAJOR && (if ABI_MAJOR == 0 { minor == ABI_MINOR } else { minor <= ABI_MINOR })
+    major == ABI_MAJOR && minor <= ABI_MINOR
 }
 /// The one exported symbol of a plugin library, an [`EntryTable`].
 pub const ENTRY_SYMBOL: &str = "assay_entry";
@@ -275,6 +275,29 @@ c_struct! {
         plugin: Option<unsafe extern "C" fn() -> *const Plugin>,
     }
 }
+
+/// A table that a plugin makes and a host reads. It may be of an earlier minor version, and shorter than this host's type.
+///
+/// # Safety
+/// The type is `repr(C)`, begins with `struct_size: u32`, and is valid where all its bytes are 0.
+#[allow(unsafe_code, reason = "the ABI")]
+pub unsafe trait Table: Copy {
+    /// Its size in version 1.0: no plugin has a smaller one.
+    const SIZE_1_0: u32;
+}
+macro_rules! tables {
+    ($($name:ident: $size:literal),* $(,)?) => {$(
+        #[allow(unsafe_code, reason = "the ABI")]
+        // SAFETY: made by `c_struct` of integers, pointers and optional functions, `struct_size` first.
+        unsafe impl Table for $name {
+            const SIZE_1_0: u32 = $size;
+        }
+        // Tables grow at their ends and never shrink.
+        const _: () = assert!(size_of::<$name>() >= $size);
+    )*};
+}
+// On systems with pointers of 64 bits, which are the ones that Assay runs on.
+tables!(Port: 40, ParamValue: 56, Param: 72, Method: 192, Plugin: 40, EntryTable: 24);
 
 /// Marks tables that are immutable after construction and whose pointers live as long as the library.
 macro_rules! shared_table {

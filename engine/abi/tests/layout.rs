@@ -97,6 +97,26 @@ fn header_and_rust_agree_on_every_size_and_offset() {
         "assay_plugin" = Plugin { struct_size, n_methods, name, version, methods, get_extension }
         "assay_entry_table" = EntryTable { struct_size, abi_major, abi_minor, reserved, plugin }
     );
+    the_page_says_the_sizes(&[
+        ("assay_entry_table", size_of::<abi::EntryTable>()),
+        ("assay_plugin", size_of::<abi::Plugin>()),
+        ("assay_method", size_of::<abi::Method>()),
+        ("assay_port", size_of::<abi::Port>()),
+        ("assay_param", size_of::<abi::Param>()),
+        ("assay_param_value", size_of::<abi::ParamValue>()),
+        ("assay_spec", size_of::<abi::Spec>()),
+        ("assay_tensor", size_of::<abi::Tensor>()),
+        ("assay_value", size_of::<abi::Value>()),
+        ("assay_sample", size_of::<abi::Sample>()),
+        ("assay_outputs", size_of::<abi::Outputs>()),
+        ("assay_frame", size_of::<abi::Frame>()),
+        ("assay_reader", size_of::<abi::Reader>()),
+        ("assay_named_tensor", size_of::<abi::NamedTensor>()),
+        ("assay_inference", size_of::<abi::Inference>()),
+        ("assay_host", size_of::<abi::Host>()),
+        ("assay_fit", size_of::<abi::Fit>()),
+        ("assay_error", size_of::<abi::Error>()),
+    ]);
     let folder = std::env::temp_dir().join(format!("assay-layout-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let source = folder.join("layout.c");
@@ -110,4 +130,14 @@ fn header_and_rust_agree_on_every_size_and_offset() {
         .unwrap_or_else(|e| panic!("a C compiler is needed to check the header; {compiler}: {e}"));
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// docs/abi.md tells those who cannot read the header how long its tables are.
+fn the_page_says_the_sizes(sizes: &[(&str, usize)]) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/abi.md");
+    let page = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    for (table, size) in sizes {
+        let cell = format!("`{table}` | {size} |");
+        assert!(page.contains(&cell), "{path} does not say {cell}");
+    }
 }

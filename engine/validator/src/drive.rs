@@ -142,7 +142,7 @@ impl Life {
         let mut handle = std::ptr::null_mut();
         // SAFETY: all pointers are valid for the call; the host's table is kept beside the instance.
         call("create", |e| unsafe {
-            create(method.table(), &*raw, pointers.as_ptr(), pointers.len() as u32, &mut handle, e)
+            create(method.own_table(), &*raw, pointers.as_ptr(), pointers.len() as u32, &mut handle, e)
         })?;
         if handle.is_null() {
             let message = "it returned no instance and no error".to_owned();

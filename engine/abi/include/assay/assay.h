@@ -3,8 +3,13 @@
  * SPDX-License-Identifier: MIT OR Apache-2.0
  *
  * A plugin is a dynamic library named libassay_<name>.so (libassay_<name>.dylib, assay_<name>.dll) that exports
- * ONE symbol, the constant `assay_entry`. Its first three words can be read before anything is called; while
- * the major version is 0, host and plugin must carry exactly the same major and minor.
+ * ONE symbol, the constant `assay_entry`. Its first three words can be read before anything is called.
+ *
+ * Versions
+ *   A host of version 1.n loads plugins that were built for 1.0 to 1.n. A new minor version adds fields at the ends of
+ *   tables, values of enumerations and flags, and changes nothing that there is: a plugin that was built with this header
+ *   keeps working. A plugin that uses something of 1.n is not loaded by older hosts; what is optional is better asked for
+ *   by get_extension.
  *
  * Conventions
  *   - Every table begins with `struct_size`, the size its maker was compiled with. Arrays hold pointers, so that
@@ -13,7 +18,9 @@
  *   - Nobody frees what the other side allocated. Inputs are borrowed for the duration of a call and read-only;
  *     outputs are allocated by the host through assay_outputs.alloc.
  *   - Numbers that leave a plugin are finite. Tensors are contiguous, row-major, in CPU memory, aligned for their type.
- *   - A function that can fail returns an assay_status and, where it is not ASSAY_OK, fills the caller's assay_error.
+ *   - A function that can fail returns an assay_status and, where it is not ASSAY_OK, fills the caller's assay_error:
+ *     its code, and a message.
+ *   - Inputs of fit_add and score have the shapes that plan was given (of a cloud any number of points).
  *     No exception or panic may cross the boundary.
  *
  * Thread tags, on every function
@@ -24,6 +31,7 @@
  *   create -> plan -> fit_begin(pass 0) -> fit_add ... -> fit_end -> [fit_begin(pass 1) ...] -> score ... -> destroy
  *   create -> plan -> load -> score ... -> destroy
  *   create -> plan -> load -> fit_begin(pass k, resumed) ...        a fit that goes on after its pass k - 1
+ *   Pass 0 begins anew, whatever was learned before; a failed or cancelled fit is fitted anew or destroyed.
  *   A long pass that was interrupted begins anew and finds there what it had the host keep (assay_host.kept).
  *   save may be called after any fit_end. A method without fit functions is ready to score after plan.
  */
@@ -37,8 +45,8 @@
 extern "C" {
 #endif
 
-#define ASSAY_ABI_MAJOR 0u
-#define ASSAY_ABI_MINOR 2u
+#define ASSAY_ABI_MAJOR 1u
+#define ASSAY_ABI_MINOR 0u
 
 #if defined(_WIN32)
 #define ASSAY_EXPORT __declspec(dllexport)
@@ -303,7 +311,9 @@ typedef struct assay_method {
   const assay_port *const *outputs;
   const assay_param *const *params;
 
-  /* [concurrent] Every parameter of the descriptor is given, in its order. */
+  /* [concurrent] Every parameter of the descriptor is given, in its order and of its type. The host has compared values with
+   * ranges and choices; a method refuses what is wrong all the same, with ASSAY_ERR_PARAMETER and the parameter's name as
+   * subject. The values live for the call. */
   assay_status (*create)(const struct assay_method *method, const assay_host *host,
                          const assay_param_value *const *params, uint32_t n_params, void **instance, assay_error *error);
   /* [exclusive] Input shapes in, output shapes out; the host gives one spec an output to fill, `port` set.

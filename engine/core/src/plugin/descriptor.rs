@@ -235,11 +235,30 @@ pub(super) unsafe fn text(text: *const c_char) -> Option<String> {
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
 }
 
+/// A table as this host's version has it: what an older one does not have is 0.
+///
+/// # Safety
+/// `table` is null or begins with its size and is as long as it says.
+pub(super) unsafe fn whole<T: abi::Table>(table: *const T) -> Result<T, String> {
+    // SAFETY: by the caller; the size is the first word.
+    let size = unsafe { table.cast::<u32>().as_ref() }.ok_or("an array holds a null entry")?;
+    if *size < T::SIZE_1_0 {
+        return Err(format!("a table has {size} bytes, fewer than version 1.0 says ({})", T::SIZE_1_0));
+    }
+    let mut whole = std::mem::MaybeUninit::<T>::zeroed();
+    let len = (*size as usize).min(size_of::<T>());
+    // SAFETY: `len` bytes are in both; all-zero bytes are a value of a table.
+    unsafe {
+        std::ptr::copy_nonoverlapping(table.cast::<u8>(), whole.as_mut_ptr().cast(), len);
+        Ok(whole.assume_init())
+    }
+}
+
 /// Reads each entry of a descriptor's array.
 ///
 /// # Safety
 /// `entries` holds `n` pointers that are null or valid.
-pub(super) unsafe fn each<T, U>(
+pub(super) unsafe fn each<T: abi::Table, U>(
     entries: *const *const T,
     n: u32,
     read: impl Fn(&T) -> Result<U, String>,
@@ -250,8 +269,7 @@ pub(super) unsafe fn each<T, U>(
     (0..n as usize)
         .map(|i| {
             // SAFETY: by the caller.
-            let entry = unsafe { (*entries.add(i)).as_ref() };
-            entry.ok_or_else(|| "an array holds a null entry".to_owned()).and_then(&read)
+            read(&unsafe { whole(*entries.add(i)) }?)
         })
         .collect()
 }
@@ -280,7 +298,10 @@ fn read_param(p: &abi::Param) -> Result<ParamInfo, String> {
         let name = text(p.name).ok_or("a parameter has no name")?;
         let kind = ParamKind::of(p.type_)
             .ok_or_else(|| format!("parameter `{name}` has unknown type {}", p.type_))?;
-        let default = p.default_value.as_ref().ok_or_else(|| format!("parameter `{name}` has no default"))?;
+        if p.default_value.is_null() {
+            return Err(format!("parameter `{name}` has no default"));
+        }
+        let default = &whole(p.default_value)?;
         let n = u32::try_from(p.n_choices).map_err(|e| e.to_string())?;
         let choices = if n > 1024 || (n > 0 && p.choices.is_null()) {
             return Err(format!("parameter `{name}` has an implausible list of choices"));

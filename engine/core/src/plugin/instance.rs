@@ -132,10 +132,10 @@ impl Local {
         let raw = RawParams::new(&method.info.params, params);
         let pointers = raw.pointers();
         let mut handle = std::ptr::null_mut();
-        let create = method.raw.create.ok_or_else(|| Failure::new("has no create function"))?;
+        let create = method.table().create.ok_or_else(|| Failure::new("has no create function"))?;
         // SAFETY: all pointers are valid for the call; the host table is kept beside the instance.
         call(|e| unsafe {
-            create(method.raw, &host.raw, pointers.as_ptr(), pointers.len() as u32, &mut handle, e)
+            create(method.own_table(), &host.raw, pointers.as_ptr(), pointers.len() as u32, &mut handle, e)
         })?;
         if handle.is_null() {
             return Err(Failure::new("create returned no instance"));
@@ -165,7 +165,7 @@ impl Local {
             .map(|i| abi::Spec { name: std::ptr::null(), ..raw_spec(i, &blank, native, c"") })
             .collect();
         let out: Vec<*mut abi::Spec> = outputs.iter_mut().map(std::ptr::from_mut).collect();
-        let plan = self.method.raw.plan.ok_or_else(|| Failure::new("has no plan function"))?;
+        let plan = self.method.table().plan.ok_or_else(|| Failure::new("has no plan function"))?;
         // SAFETY: all pointers are valid for the call.
         call(|e| unsafe {
             plan(self.handle, pointers.as_ptr(), pointers.len() as u32, out.as_ptr(), out.len() as u32, e)
@@ -206,7 +206,7 @@ impl Local {
             resumed: u32::from(fit.resumed),
             reserved: 0,
         };
-        let begin = self.method.raw.fit_begin.ok_or_else(|| Failure::new("cannot be fitted"))?;
+        let begin = self.method.table().fit_begin.ok_or_else(|| Failure::new("cannot be fitted"))?;
         // SAFETY: [exclusive] by `&mut self`.
         call(|e| unsafe { begin(self.handle, &raw, e) })
     }
@@ -216,7 +216,7 @@ impl Local {
     /// # Errors
     /// What the method says.
     pub(super) fn fit_add(&mut self, id: &str, index: usize, inputs: &[Bound<'_>]) -> Outcome<()> {
-        let add = self.method.raw.fit_add.ok_or_else(|| Failure::new("cannot be fitted"))?;
+        let add = self.method.table().fit_add.ok_or_else(|| Failure::new("cannot be fitted"))?;
         let handle = self.handle;
         // SAFETY: [exclusive] by `&mut self`; the sample is valid for the call.
         with_sample(id, index, inputs, |sample| call(|e| unsafe { add(handle, sample, e) }))
@@ -227,7 +227,7 @@ impl Local {
     /// # Errors
     /// What the method says.
     pub(super) fn fit_end(&mut self) -> Outcome<bool> {
-        let end = self.method.raw.fit_end.ok_or_else(|| Failure::new("cannot be fitted"))?;
+        let end = self.method.table().fit_end.ok_or_else(|| Failure::new("cannot be fitted"))?;
         let mut next = abi::FIT_DONE;
         // SAFETY: [exclusive] by `&mut self`.
         call(|e| unsafe { end(self.handle, &mut next, e) })?;
@@ -244,7 +244,7 @@ impl Local {
         inputs: &[Bound<'_>],
         native: (usize, usize),
     ) -> Outcome<Vec<Value>> {
-        let score = self.method.raw.score.ok_or_else(|| Failure::new("has no score function"))?;
+        let score = self.method.table().score.ok_or_else(|| Failure::new("has no score function"))?;
         let mut sink =
             Sink { specs: &self.outputs, ports: self.outputs.iter().map(|_| Parts::default()).collect() };
         let outputs = abi::Outputs {
@@ -271,7 +271,7 @@ impl Local {
 
 impl Drop for Local {
     fn drop(&mut self) {
-        if let Some(destroy) = self.method.raw.destroy {
+        if let Some(destroy) = self.method.table().destroy {
             // SAFETY: the handle came from create and is destroyed once.
             unsafe { destroy(self.handle) };
         }

@@ -1,7 +1,7 @@
 //! One plugin library: checked on disk, loaded, never unloaded.
 #![allow(unsafe_code, reason = "the ABI: loading a library and reading its tables")]
 
-use super::descriptor::{MethodInfo, each, text};
+use super::descriptor::{MethodInfo, text, whole};
 use crate::error::{Error, Result};
 use assay_abi as abi;
 use object::{Object as _, ObjectSegment as _, ObjectSymbol as _};
@@ -30,13 +30,34 @@ pub struct Method {
     pub info: Arc<MethodInfo>,
     /// The library it came from.
     pub library: Arc<Library>,
-    pub(super) raw: &'static abi::Method,
+    /// Its table as this host's version has it.
+    raw: &'static abi::Method,
+    /// The plugin's own, which it is given back.
+    own: Table,
 }
 
+/// A method's table in a library that is never unloaded.
+#[derive(Clone, Copy)]
+struct Table(*const abi::Method);
+
+// SAFETY: descriptor tables are never written after they were made.
+unsafe impl Send for Table {}
+// SAFETY: as above.
+unsafe impl Sync for Table {}
+
+/// Most methods of a library.
+const MOST_METHODS: u32 = 1024;
+
 impl Method {
-    /// Its table, for whoever drives a method without [`Instance`](super::Instance).
+    /// Its table, for whoever drives a method without [`Instance`](super::Instance): as this host's version has it, 0 where the
+    /// plugin's is shorter.
     pub fn table(&self) -> &'static abi::Method {
         self.raw
+    }
+
+    /// The plugin's own table, for `create`.
+    pub fn own_table(&self) -> *const abi::Method {
+        self.own.0
     }
 }
 
@@ -60,50 +81,49 @@ pub fn load(path: &Path) -> Result<Vec<Method>> {
     // SAFETY: the symbol is a constant table by the ABI.
     let entry = unsafe { library.get::<*const abi::EntryTable>(abi::ENTRY_SYMBOL.as_bytes()) }
         .map_err(|_| fail(format!("it does not export `{}`: not an Assay plugin", abi::ENTRY_SYMBOL)))?;
-    // SAFETY: the first words of the table are the same in every version.
-    let entry = unsafe { &**entry };
-    if !abi::speaks(entry.abi_major, entry.abi_minor) {
+    let entry: *const abi::EntryTable = *entry;
+    // SAFETY: the first three words of the table are the same in every version.
+    let [_, major, minor] = *unsafe { entry.cast::<[u32; 3]>().as_ref() }
+        .ok_or_else(|| fail(format!("its `{}` is null", abi::ENTRY_SYMBOL)))?;
+    if !abi::speaks(major, minor) {
         return Err(fail(format!(
-            "it was built for plugin ABI {}.{}, this program speaks {}.{}; rebuild the plugin",
-            entry.abi_major,
-            entry.abi_minor,
+            "it was built for plugin ABI {major}.{minor}, this program speaks {}.{}; rebuild the plugin, or take a newer program",
             abi::ABI_MAJOR,
             abi::ABI_MINOR
         )));
     }
-    if entry.struct_size < abi::size_of::<abi::EntryTable>() {
-        return Err(fail(format!(
-            "its entry table has {} bytes, fewer than its ABI version says",
-            entry.struct_size
-        )));
-    }
+    // SAFETY: a table of a version that this host speaks.
+    let entry = unsafe { whole(entry) }.map_err(|e| fail(format!("its entry: {e}")))?;
     let open = entry.plugin.ok_or_else(|| fail("its entry has no `plugin` function".into()))?;
     // SAFETY: a function of the plugin, without arguments.
-    let plugin = unsafe { open().as_ref() }.ok_or_else(|| fail("it says that it cannot work here".into()))?;
-    if plugin.struct_size < abi::size_of::<abi::Plugin>() {
-        return Err(fail("its plugin table is smaller than its ABI version says".into()));
+    let plugin = unsafe { open() };
+    if plugin.is_null() {
+        return Err(fail("it says that it cannot work here".into()));
     }
+    // SAFETY: a table of the plugin.
+    let plugin = unsafe { whole(plugin) }.map_err(|e| fail(format!("its plugin table: {e}")))?;
     // SAFETY: strings of descriptors are NUL-terminated.
     let (name, version) = unsafe { (text(plugin.name), text(plugin.version)) };
     let library = Arc::new(Library {
         name: name.unwrap_or_default(),
         version: version.unwrap_or_default(),
         sha256,
-        abi: (entry.abi_major, entry.abi_minor),
+        abi: (major, minor),
         path: path.clone(),
     });
-    let read = |raw: &abi::Method| {
-        if raw.struct_size < abi::size_of::<abi::Method>() {
-            return Err("a method table is smaller than its ABI version says".to_owned());
-        }
-        // SAFETY: method tables live as long as the library, which is never unloaded.
-        let raw: &'static abi::Method = unsafe { &*std::ptr::from_ref(raw) };
+    if plugin.n_methods > MOST_METHODS || (plugin.n_methods > 0 && plugin.methods.is_null()) {
+        return Err(fail(format!("an array of {} methods is not plausible", plugin.n_methods)));
+    }
+    let mut methods = Vec::new();
+    for i in 0..plugin.n_methods as usize {
+        // SAFETY: the plugin's array of methods.
+        let own: *const abi::Method = unsafe { *plugin.methods.add(i) };
+        // SAFETY: a table of the plugin.
+        let raw: &'static abi::Method = Box::leak(Box::new(unsafe { whole(own) }.map_err(&fail)?));
         // SAFETY: a table of a loaded plugin.
-        let info = unsafe { MethodInfo::read(raw) }?;
-        Ok(Method { info: Arc::new(info), library: library.clone(), raw })
-    };
-    // SAFETY: the plugin's array of methods.
-    let methods = unsafe { each(plugin.methods, plugin.n_methods, read) }.map_err(&fail)?;
+        let info = unsafe { MethodInfo::read(raw) }.map_err(&fail)?;
+        methods.push(Method { info: Arc::new(info), library: library.clone(), raw, own: Table(own) });
+    }
     if methods.is_empty() {
         return Err(fail("it has no methods".into()));
     }

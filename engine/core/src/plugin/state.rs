@@ -41,7 +41,7 @@ impl Local {
             ctx: (&raw mut target).cast(),
             write: Some(write),
         };
-        let save = self.method.raw.save.ok_or_else(|| Failure::new("has no state"))?;
+        let save = self.method.table().save.ok_or_else(|| Failure::new("has no state"))?;
         // SAFETY: all pointers are valid for the call.
         let saved = call(|e| unsafe { save(self.handle, &writer, e) });
         match target.failed {
@@ -83,7 +83,7 @@ impl Local {
             ctx: (&raw mut from).cast(),
             read: Some(read),
         };
-        let load = self.method.raw.load.ok_or_else(|| Failure::new("has no state"))?;
+        let load = self.method.table().load.ok_or_else(|| Failure::new("has no state"))?;
         // SAFETY: [exclusive] by `&mut self`; all pointers are valid for the call.
         let loaded = call(|e| unsafe { load(self.handle, &reader, e) });
         match from.failed {

@@ -444,4 +444,28 @@ mod tests {
         }
         assert!(read::<Request>(&mut &[0xFF; 64][..]).is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_broken_process_sends_is_an_answer_or_an_error(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200),
+            at in 0usize..400,
+            byte in proptest::num::u8::ANY,
+        ) {
+            let _ = read::<Answer>(&mut bytes.as_slice());
+            let grid = Grid { values: Array3::zeros((1, 3, 4)), valid: None, frame: Frame::NATIVE };
+            let value = Value { content: Content::Scores, data: Data::Grid(grid), image_score: 0.5 };
+            let (values, pieces) = encode(&[(0, &value)]);
+            let mut sent = Vec::new();
+            write(&mut sent, &Answer::Scored { values }, &pieces).unwrap();
+            let at = at % sent.len();
+            // The length of what is behind the header is what the system is asked for: not a byte of it is taken before it is there.
+            if at >= 12 {
+                sent[at] = byte;
+                if let Ok(Some((Answer::Scored { values }, bytes))) = read(&mut sent.as_slice()) {
+                    let _ = decode(values, &bytes);
+                }
+            }
+        }
+    }
 }
