@@ -12,7 +12,8 @@ pub(crate) fn plan_faults(info: &MethodInfo, planned: &[abi::Spec]) -> Vec<Strin
     for (port, spec) in info.outputs.iter().zip(planned) {
         let mut fault = |what: String| faults.push(format!("it planned output `{}` {what}", port.name));
         let cloud = spec.layout == abi::LAYOUT_CLOUD;
-        if !(cloud || spec.layout == abi::LAYOUT_GRID) || (cloud && !port.cloud) || (!cloud && !port.grid) {
+        let offered = if cloud { port.cloud } else { port.grid && spec.layout == abi::LAYOUT_GRID };
+        if !offered {
             fault(format!("in layout {}, which its descriptor excludes", spec.layout));
         }
         let (rows, cols) = if cloud { (1, 1) } else { (spec.rows, spec.cols) };

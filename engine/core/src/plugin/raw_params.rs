@@ -7,7 +7,7 @@ use std::ffi::{CString, c_char};
 /// Values of a method's parameters, and what their tables point to.
 pub struct RawParams {
     _names: Vec<CString>,
-    values: Vec<Box<RawParam>>,
+    values: Vec<RawParam>,
 }
 
 impl RawParams {
@@ -15,7 +15,7 @@ impl RawParams {
     pub fn new(params: &[ParamInfo], values: &[ParamValue]) -> Self {
         let names: Vec<CString> =
             params.iter().map(|p| CString::new(p.name.as_str()).unwrap_or_default()).collect();
-        let values = names.iter().zip(values).map(|(n, v)| RawParam::new(n.as_ptr(), v)).collect();
+        let values = names.iter().zip(values).map(|(n, v)| *RawParam::new(n.as_ptr(), v)).collect();
         Self { _names: names, values }
     }
 

@@ -204,10 +204,7 @@ pub(super) fn version(subject: &Subject) -> Outcome {
     subject.note("a state that was saved for inputs of another size");
     let mut other = Life::create(&subject.method, &subject.setting())?;
     if other.plan(&wider).is_ok() && other.load(&state).is_ok() {
-        let mut made = match other.score(&[&crate::scans::scan(&wider, subject.seed, 3)]) {
-            Ok(made) => made,
-            Err(_) => Vec::new(),
-        };
+        let mut made = other.score(&[&crate::scans::scan(&wider, subject.seed, 3)]).unwrap_or_default();
         made.iter_mut()
             .try_for_each(|m| m.sound(subject.info()))
             .map_err(|e| format!("loaded for another size: {e}"))?;
