@@ -105,7 +105,16 @@ fn the_program_lists_and_describes_methods() {
         assert!(list.lines().any(|l| l.split_whitespace().next() == Some(id)), "{id}:\n{list}");
     }
     let info = stdout(&succeed(assay().args(["plugin", "info", "patchcore"])));
-    assert!(info.contains("coreset") && info.contains("Roth"), "{info}");
+    assert!(info.contains("coreset") && info.contains("Roth") && info.contains("plugin ABI: 1.0"), "{info}");
+    let listed = json_lines(&succeed(assay().args(["plugin", "list", "--json"])));
+    let described = json_lines(&succeed(assay().args(["plugin", "info", "patchcore", "--json"])));
+    assert_eq!(listed.iter().find(|m| m["id"] == "patchcore"), Some(&described[0]));
+    let library = &described[0]["library"];
+    assert!(
+        library["sha256"].as_str().is_some_and(|s| s.len() == 64) && library["abi"] == "1.0",
+        "{library}"
+    );
+    assert!(listed.iter().any(|m| m["id"] == "onnx" && m["library"].is_null()));
     let wrong = exit_with(assay().args(["plugin", "info", "patchcor"]), 2);
     assert!(stderr(&wrong).contains("did you mean `patchcore`"), "{}", stderr(&wrong));
 }

@@ -60,6 +60,8 @@ pub mod method;
 pub mod parallel;
 pub mod params;
 pub mod state;
+#[doc(hidden)]
+pub mod tables;
 pub mod testing;
 pub mod value;
 

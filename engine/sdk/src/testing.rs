@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::glue;
 use crate::method::Method;
 use crate::params::{ParamValue, Params};
+use crate::tables;
 use crate::value::{Content, Frame, Layout};
 use assay_abi as abi;
 use std::cell::RefCell;
@@ -242,14 +243,14 @@ impl Runner {
             keep: Some(keep),
             kept: Some(kept),
         });
-        let table = glue::method_table::<M>();
+        let table = tables::method_table::<M>();
         let mut values: Vec<ParamValue> = M::Params::describe().into_iter().map(|p| p.default).collect();
         for (name, value) in params {
             let at = M::Params::describe().iter().position(|p| p.name == *name);
             values[at.ok_or_else(|| Error::parameter(name, "is not declared"))?] = value.clone();
         }
         let raw: Vec<*const abi::ParamValue> =
-            values.iter().map(|v| std::ptr::from_ref(glue::leak_value(None, v))).collect();
+            values.iter().map(|v| std::ptr::from_ref(tables::leak_value(None, v))).collect();
         let (mut instance, mut error) = (std::ptr::null_mut(), glue::empty_error());
         let create = table.create.ok_or_else(|| Error::internal("no create"))?;
         // SAFETY: all pointers are valid; the host is kept beside the instance.

@@ -74,6 +74,7 @@ unsafe impl Sync for Life {}
 unsafe impl Send for Life {}
 
 fn call(name: &'static str, f: impl FnOnce(*mut abi::Error) -> abi::Status) -> Answer<()> {
+    crate::notes::call(name);
     // Text that was never written is seen; the host's own errors begin empty.
     let mut error = abi::Error {
         struct_size: abi::size_of::<abi::Error>(),
@@ -390,6 +391,7 @@ impl Life {
 impl Drop for Life {
     fn drop(&mut self) {
         if let Some(destroy) = self.method.table().destroy {
+            crate::notes::call("destroy");
             // SAFETY: the handle came from create and is destroyed once.
             unsafe { destroy(self.handle) };
         }

@@ -9,6 +9,7 @@ mod drive;
 mod finding;
 mod made;
 mod memory;
+mod notes;
 mod process;
 mod run;
 mod scans;

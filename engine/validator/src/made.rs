@@ -2,8 +2,30 @@
 
 use crate::drive::{Made, Parts};
 use crate::memory::Buffer;
+use crate::scans::NATIVE;
 use assay_abi as abi;
 use assay_core::plugin::MethodInfo;
+
+/// What is odd about where a plan puts a grid: inputs cover the scan, and what is made of them should.
+pub(crate) fn places_that_are_odd(info: &MethodInfo, planned: &[abi::Spec]) -> Vec<String> {
+    let mut odd = Vec::new();
+    for (port, spec) in info.outputs.iter().zip(planned).filter(|(_, s)| s.layout == abi::LAYOUT_GRID) {
+        let f = spec.frame;
+        for (side, cells, stride, native) in
+            [("rows", spec.rows, f.stride_y, NATIVE.0), ("columns", spec.cols, f.stride_x, NATIVE.1)]
+        {
+            let share = cells as f64 * stride / native as f64;
+            if !(0.5..=1.5).contains(&share) {
+                odd.push(format!(
+                    "output `{}` spans {:.0} % of the scan's {side}: is the stride of its frame that of its cells?",
+                    port.name,
+                    100.0 * share
+                ));
+            }
+        }
+    }
+    odd
+}
 
 /// What is wrong with a plan.
 pub(crate) fn plan_faults(info: &MethodInfo, planned: &[abi::Spec]) -> Vec<String> {
@@ -90,8 +112,40 @@ impl Made {
         Ok(())
     }
 
+    /// Whether its values lie where the plan guarantees them.
+    ///
+    /// # Errors
+    /// A value beyond the range.
+    pub(crate) fn in_range(&mut self, info: &MethodInfo, planned: &[abi::Spec]) -> Result<(), String> {
+        for ((port, parts), spec) in info.outputs.iter().zip(&mut self.ports).zip(planned) {
+            let (least, most) = (spec.value_min as f32, spec.value_max as f32);
+            // To rounding of sums in f32.
+            let slack = 1e-5 * (most - least).abs().min(most.abs().max(least.abs()));
+            let slack = if slack.is_finite() { slack } else { 0.0 };
+            let beyond = |v: &f32| *v < least - slack || *v > most + slack;
+            let whole = parts.valid.is_none();
+            let found = parts.values.as_mut().map(floats).unwrap_or_default().into_iter().find(beyond);
+            if let Some(v) = found.filter(|_| whole || spec.channels == 1) {
+                return Err(format!(
+                    "output `{}` is {v}, and its plan guarantees {} to {}",
+                    port.name, spec.value_min, spec.value_max
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Its bits as a host hands them on: what is marked invalid does not count in scores, nor where it is not finite.
     pub(crate) fn bits(&mut self, info: &MethodInfo) -> Vec<u8> {
+        self.bits_of(info, false)
+    }
+
+    /// Its bits where it is valid.
+    pub(crate) fn valid_bits(&mut self, info: &MethodInfo) -> Vec<u8> {
+        self.bits_of(info, true)
+    }
+
+    fn bits_of(&mut self, info: &MethodInfo, only_valid: bool) -> Vec<u8> {
         let mut bits = Vec::new();
         for (port, parts) in info.outputs.iter().zip(&mut self.ports) {
             let scores = port.content.first().is_some_and(|c| c.bit() == abi::SCORES);
@@ -103,7 +157,7 @@ impl Made {
                 let cloud = parts.positions.is_some();
                 for i in 0..values.len() {
                     let cell = if cloud { i / channels } else { i % cells };
-                    if valid.get(cell) == Some(&0) && (scores || !values[i].is_finite()) {
+                    if valid.get(cell) == Some(&0) && (scores || only_valid || !values[i].is_finite()) {
                         values[i] = 0.0;
                     }
                 }

@@ -2,10 +2,11 @@
 
 use crate::checks::{CHECKS, FIRST, FUZZ, Run};
 use crate::finding::{Finding, Status};
+use crate::notes;
 use crate::task::{Answer, METHODS, Param, Task};
 use std::cell::Cell;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -81,9 +82,10 @@ pub fn validate(
     };
     let mut usable = true;
     for check in CHECKS.iter().filter(|c| matches!(c.run, Run::Library(_))) {
-        if options.fuzz == 0 && bench.wanted(check.id, None) {
+        if usable && options.fuzz == 0 && bench.wanted(check.id, None) {
             let status = tell(bench.make(check.id, None)?);
-            usable &= check.id != "loading/entry" || !status.is_bad();
+            // What is no library, or has no entry, is not loaded again and again.
+            usable &= !(["loading/library", "loading/entry"].contains(&check.id) && status.is_bad());
         }
     }
     if usable {
@@ -144,14 +146,19 @@ impl<C: Fn(&str) -> Command> Bench<'_, C> {
             }
             let needs_first = check.id != FIRST && !check.id.starts_with("descriptor/");
             if needs_first && first.is_none() {
-                first = Some(self.make(FIRST, Some(method))?);
+                let made = self.make(FIRST, Some(method))?;
+                // It was not asked for, and is why nothing else is made.
+                if made.status != Status::Pass {
+                    tell(made.clone());
+                }
+                first = Some(made);
             }
             let finding = match &first {
                 Some(first) if needs_first && first.status != Status::Pass => Finding {
                     check: check.id.into(),
                     method: Some(method.into()),
                     status: Status::Skip,
-                    message: format!("its parameters do not make an instance ({FIRST})"),
+                    message: format!("{FIRST} comes first"),
                     seconds: 0.0,
                 },
                 Some(first) if check.id == FIRST => first.clone(),
@@ -254,8 +261,7 @@ impl<C: Fn(&str) -> Command> Bench<'_, C> {
         let mut child = command.spawn()?;
         let exit = wait(&mut child, self.options.limit)?;
         let answer = std::fs::read(&task.answer).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let notes = beginning(&task.notes, 1 << 24);
-        let note = notes.lines().last().unwrap_or_default().to_owned();
+        let note = notes::last(&end_of_file(&task.notes, 1 << 16));
         let ended =
             Ended { exit, answer, note, printed: [beginning(&printed[0], 200), beginning(&printed[1], 200)] };
         for file in [&task.answer, &task.notes].into_iter().chain(&printed) {
@@ -290,6 +296,17 @@ fn beginning(path: &Path, bytes: u64) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
+/// The last bytes of a file; nothing of one that is not there.
+fn end_of_file(path: &Path, bytes: u64) -> String {
+    let mut text = Vec::new();
+    if let Ok(mut file) = File::open(path) {
+        let long = file.metadata().map_or(0, |m| m.len());
+        let _ = file.seek(SeekFrom::Start(long.saturating_sub(bytes)));
+        let _ = file.read_to_end(&mut text);
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 /// What the end of a process says.
 fn judged(ended: Ended, quiet: bool, limit: Duration) -> (Status, String) {
     let doing = |note: &str| if note.is_empty() { String::new() } else { format!(", in: {note}") };
@@ -300,7 +317,12 @@ fn judged(ended: Ended, quiet: bool, limit: Duration) -> (Status, String) {
         );
     };
     let Some(answer) = ended.answer else {
-        return (Status::Crash, format!("{}{}", end_of(exit), doing(&ended.note)));
+        // What a panic or an assertion says goes to the standard error output.
+        let last_words = match first_line(&ended.printed[1]) {
+            "" => String::new(),
+            said => format!("; it said {said:?}"),
+        };
+        return (Status::Crash, format!("{}{}{last_words}", end_of(exit), doing(&ended.note)));
     };
     if !exit.success() {
         return (Status::Crash, format!("{} after the check, when it had all been destroyed", end_of(exit)));
@@ -322,7 +344,7 @@ fn judged(ended: Ended, quiet: bool, limit: Duration) -> (Status, String) {
         }
     }
     let told = match answer.status {
-        Status::Fail if !ended.note.is_empty() && !answer.message.contains("seed") => doing(&ended.note),
+        Status::Fail if !answer.message.contains("seed") => doing(&ended.note),
         _ => String::new(),
     };
     (answer.status, answer.message + &told)

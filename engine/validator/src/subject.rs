@@ -4,8 +4,6 @@ use crate::drive::{Answer, Life, Made, SERVICES, Setting};
 use crate::memory::Guard;
 use crate::scans::{Form, Scan, forms, scans};
 use assay_core::plugin::{Method, MethodInfo, ParamValue, Services, Watch};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -24,7 +22,6 @@ pub(crate) struct Subject {
     pub(crate) services: Services,
     /// Which of the port's contents the scans have; see [`forms`].
     pub(crate) choice: usize,
-    notes: Option<PathBuf>,
 }
 
 /// Where a method is stopped: at the progress that it tells after so many.
@@ -50,16 +47,9 @@ pub(crate) struct Came {
 }
 
 impl Subject {
-    /// # Errors
-    /// Where the machine gives no threads.
-    pub(crate) fn new(
-        method: Method,
-        params: Vec<ParamValue>,
-        seed: u64,
-        services: Services,
-        notes: Option<&Path>,
-    ) -> Self {
-        Self { method, params, seed, services, choice: 0, notes: notes.map(Path::to_path_buf) }
+    /// A method with a value for each parameter, on the first kind of scans.
+    pub(crate) fn new(method: Method, params: Vec<ParamValue>, seed: u64, services: Services) -> Self {
+        Self { method, params, seed, services, choice: 0 }
     }
 
     pub(crate) fn info(&self) -> &MethodInfo {
@@ -68,11 +58,7 @@ impl Subject {
 
     /// Leaves a word of what comes next, which stands in the finding if it does not come back.
     pub(crate) fn note(&self, what: &str) {
-        if let Some(path) = &self.notes {
-            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-            // A note that cannot be written leaves the finding without one.
-            let _ = file.and_then(|mut file| writeln!(file, "{what}"));
-        }
+        crate::notes::step(what);
     }
 
     /// Shapes of the scans.

@@ -2,6 +2,7 @@
 
 use crate::checks::{CHECKS, FUZZ, Run, round};
 use crate::finding::{Outcome, Said, Status};
+use crate::notes;
 use crate::subject::Subject;
 use assay_core::plugin::{Method, MethodInfo, ParamInfo, ParamKind, ParamValue, Services, load};
 use assay_inference::{Engine, Options, Runtime};
@@ -71,6 +72,7 @@ impl Task {
     /// # Errors
     /// Where the answer cannot be written.
     pub fn answer(&self) -> std::io::Result<()> {
+        notes::leave_in(&self.notes);
         let answer = self.run();
         let text = serde_json::to_vec(&answer).map_err(std::io::Error::other)?;
         std::fs::write(&self.answer, text)
@@ -152,7 +154,7 @@ impl Task {
         let options = Options { runtime: Runtime::Rten, ..Options::default() };
         services.inference = Engine::open(&options).ok().map(Arc::new);
         services.scratch = self.notes.parent().map(Path::to_path_buf);
-        let mut subject = Subject::new(method, params, self.seed, services, Some(&self.notes));
+        let mut subject = Subject::new(method, params, self.seed, services);
         // A port may take one of its contents only in some form: the first that is planned.
         let all = crate::scans::choices(subject.info());
         for choice in 0..all {

@@ -150,6 +150,16 @@ static assay_status plan(void *instance, const assay_spec *const *in, uint32_t n
   out[0]->rows = 0;
 #endif
   out[0]->frame = in[0]->frame;
+#ifdef FAULT_WRONG_FRAME
+  out[0]->frame.stride_x /= 4;
+#endif
+#ifdef FAULT_PLANS_ELSEWHERE
+  out[0]->frame.stride_x = 0;
+#endif
+#ifdef FAULT_WRONG_RANGE
+  out[0]->value_min = 0;
+  out[0]->value_max = 0.001;
+#endif
   return ASSAY_OK;
 }
 
@@ -177,6 +187,9 @@ static float brightness(const levels *this, const assay_value *value, int64_t pi
 static int bin(float brightness) { return !(brightness >= 0) ? 0 : brightness >= 255 ? BINS - 1 : (int)(brightness / 16); }
 
 static bool valid(const assay_value *value, int64_t pixel) {
+#ifdef FAULT_IGNORES_MASKS
+  return true;
+#endif
   return !value->valid || ((const uint8_t *)value->valid->data)[pixel];
 }
 

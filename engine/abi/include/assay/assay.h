@@ -17,7 +17,7 @@
  *   - Strings are UTF-8 and NUL-terminated. A string or table that a descriptor points to lives as long as the library.
  *   - Nobody frees what the other side allocated. Inputs are borrowed for the duration of a call and read-only;
  *     outputs are allocated by the host through assay_outputs.alloc.
- *   - Numbers that leave a plugin are finite. Tensors are contiguous, row-major, in CPU memory, aligned for their type.
+ *   - Numbers that leave a plugin are finite where they are valid. Tensors are contiguous, row-major, in CPU memory, aligned for their type.
  *   - A function that can fail returns an assay_status and, where it is not ASSAY_OK, fills the caller's assay_error:
  *     its code, and a message.
  *   - Inputs of fit_add and score have the shapes that plan was given (of a cloud any number of points).
@@ -331,7 +331,8 @@ typedef struct assay_method {
                         uint32_t n, assay_error *error);
   /* [exclusive] Writes the state; the same state gives the same bytes. */
   assay_status (*save)(const void *instance, const assay_writer *writer, assay_error *error);
-  /* [exclusive] Reads a state that save wrote with the same parameters and shapes; anything else is an error. */
+  /* [exclusive] Reads a state that save wrote for an instance with the same parameters. One of other shapes, a part of one, and
+   * what is none is an error. */
   assay_status (*load)(void *instance, const assay_reader *reader, assay_error *error);
   /* [exclusive] Also after a failed plan, fit or load. */
   void (*destroy)(void *instance);

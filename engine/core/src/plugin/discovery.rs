@@ -169,7 +169,9 @@ impl Registry {
     pub fn why_missing(&self, id: &str, builtin: &[&str]) -> String {
         let known: Vec<&str> =
             self.methods.keys().map(String::as_str).chain(builtin.iter().copied()).collect();
-        let mut message = format!("there is no method `{id}`{}", nearest(id, known.iter().copied()));
+        let hint = nearest(id, known.iter().copied());
+        let end = if hint.is_empty() { "." } else { "" };
+        let mut message = format!("there is no method `{id}`{hint}{end}");
         let folders: Vec<String> = self.searched.iter().map(|p| p.display().to_string()).collect();
         message += &format!(" Looked in {} (--plugin-path names more).", folders.join(", "));
         for broken in &self.broken {

@@ -2,7 +2,7 @@
 
 use crate::drive::{Answer, Life, Refusal, SERVICES};
 use crate::finding::{Outcome, Said};
-use crate::made::plan_faults;
+use crate::made::{places_that_are_odd, plan_faults};
 use crate::scans::{Scan, scans};
 use crate::subject::Subject;
 use assay_abi as abi;
@@ -50,7 +50,11 @@ pub(super) fn outputs(subject: &Subject) -> Outcome {
         return Err(fault.clone());
     }
     subject.scores(&life)?;
-    Ok(Said::pass())
+    for scan in &subject.scored() {
+        let mut made = life.score(&[scan])?;
+        made.iter_mut().try_for_each(|m| m.in_range(subject.info(), life.planned()))?;
+    }
+    Ok(Said::warn_of(&places_that_are_odd(subject.info(), life.planned())))
 }
 
 pub(super) fn repeatable(subject: &Subject) -> Outcome {

@@ -54,14 +54,17 @@ pub(crate) fn round(subject: &Subject, seed: u64) -> Result<(), String> {
         Err(refusal) => return answered(Err(refusal)).map(drop),
     };
     let sides = [1, 2, 3, 5, 8, 13, 24];
-    let shapes: Vec<Form> = forms(subject.info(), draws.below(choices(subject.info())))
-        .into_iter()
-        .map(|f| {
-            let (rows, cols) = (sides[draws.below(sides.len())], sides[draws.below(sides.len())]);
-            let (rows, cols) = if f.grid { (rows, cols) } else { (rows * cols, 1) };
-            Form { rows, cols, ..f }
-        })
-        .collect();
+    let mut side = || sides[draws.below(sides.len())];
+    let common = (side(), side());
+    // Most methods take inputs of one size only.
+    let alike = draws.below(4) > 0;
+    let choice = draws.below(choices(subject.info()));
+    let mut shapes = forms(subject.info(), choice);
+    for f in &mut shapes {
+        let mut side = || sides[draws.below(sides.len())];
+        let (rows, cols) = if alike { common } else { (side(), side()) };
+        (f.rows, f.cols) = if f.grid { (rows, cols) } else { (rows * cols, 1) };
+    }
     subject.note(&format!("seed {seed}: plan {shapes:?}"));
     if !answered(life.plan(&shapes))? {
         return Ok(());
@@ -94,7 +97,12 @@ pub(crate) fn round(subject: &Subject, seed: u64) -> Result<(), String> {
                 let other = scan(&shapes, seed, n);
                 let batch: Vec<&Scan> = if what == 5 { vec![&any] } else { vec![&any, &other] };
                 match life.score(&batch) {
-                    Ok(mut made) => made.iter_mut().try_for_each(|m| m.sound(subject.info()))?,
+                    Ok(mut made) => {
+                        made.iter_mut().try_for_each(|m| m.sound(subject.info()))?;
+                        if !made.iter_mut().all(crate::drive::Made::is_intact) {
+                            return Err("it wrote beside an output".into());
+                        }
+                    }
                     Err(refusal) => drop(answered(Err(refusal))?),
                 }
             }

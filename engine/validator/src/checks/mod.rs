@@ -59,7 +59,7 @@ pub static CHECKS: &[Check] = &[
     method("descriptor/ports", "ports with names of their own, contents and counts", descriptor::ports),
     method("descriptor/parameters", "parameters whose defaults are what they allow", descriptor::parameters),
     method("descriptor/functions", "the functions and flags that belong together", descriptor::functions),
-    method(FIRST, "the defaults make an instance that can be fitted", parameters::defaults),
+    method(FIRST, "the defaults make an instance that can be fitted and scores", parameters::defaults),
     method(
         "parameters/explicit",
         "a parameter that is left out is refused or has its default",
@@ -102,6 +102,7 @@ pub static CHECKS: &[Check] = &[
         tensors::canaries,
     ),
     method("tensors/pages", "nothing beside tensors is read or written", tensors::pages),
+    method("tensors/mask", "cells that are not valid are neither learned nor scored", tensors::mask),
     method("tensors/contents", "every content and layout that a port accepts works", tensors::contents),
     method("tensors/one-cell", "the smallest inputs are scored or refused", tensors::one_cell),
     method(

@@ -7,8 +7,9 @@ use assay_abi as abi;
 use assay_core::plugin::{ParamInfo, ParamKind, ParamValue};
 
 pub(super) fn defaults(subject: &Subject) -> Outcome {
-    match subject.ready(&subject.setting()) {
-        Ok(_) => Ok(Said::pass()),
+    let scored = |life: &Life| life.score(&[&subject.scored()[0]]).map(drop);
+    match subject.ready(&subject.setting()).and_then(|life| scored(&life)) {
+        Ok(()) => Ok(Said::pass()),
         Err(refusal) if refusal.status == abi::ERR_PARAMETER => {
             let param = subject.info().params.iter().find(|p| p.name == refusal.subject);
             // An empty text or list stands for a value that only a recipe knows.
@@ -31,23 +32,21 @@ pub(super) fn explicit(subject: &Subject) -> Outcome {
     if n == 0 {
         return Ok(Said::skip("it has no parameters"));
     }
-    let all = subject.live(&subject.setting())?;
     for given in [n - 1, 0] {
         subject.note(&format!("create with {given} of {n} parameters"));
         let mut setting = subject.setting();
         setting.params.truncate(given);
-        match Life::create(&subject.method, &setting) {
-            Err(_) => {}
-            Ok(life) => {
-                drop(life);
-                if let Some(how) = subject.live(&setting)?.differs(&all)
-                    && subject.info().deterministic
-                {
-                    return Err(format!(
-                        "with {given} of {n} parameters {how}: what is left out has not its default"
-                    ));
-                }
-            }
+        let Ok(life) = Life::create(&subject.method, &setting) else { continue };
+        drop(life);
+        let mut whole = subject.setting();
+        let defaults = subject.info().params.iter().map(|p| p.default.clone());
+        whole.params = setting.params.iter().cloned().chain(defaults.skip(given)).collect();
+        if subject.info().deterministic
+            && let Some(how) = subject.live(&setting)?.differs(&subject.live(&whole)?)
+        {
+            return Err(format!(
+                "with {given} of {n} parameters {how}: what is left out has not its default"
+            ));
         }
     }
     Ok(Said::pass())

@@ -14,8 +14,8 @@ const LIVES: usize = 8;
 /// Bytes that a life may keep.
 const SLACK: usize = 64;
 
-/// The same where threads are started: libraries keep a few bytes for each that there ever was.
-const SLACK_OF_THREADS: usize = 4096;
+/// The same where threads are started: libraries keep something for each that there ever was.
+const SLACK_OF_THREADS: usize = 1 << 16;
 
 /// The least of what each of some lives leaves behind; none where it cannot be counted.
 fn least(subject: &Subject, count: impl Fn() -> Option<usize>) -> Result<Option<usize>, String> {

@@ -6,6 +6,9 @@ use crate::memory::Guard;
 use crate::scans::{Form, Scan, forms, other_contents, scan, scans};
 use crate::subject::Subject;
 
+/// Cells from the edge of what is valid to where no method looks.
+const DEEP: usize = 4;
+
 /// Values that measure how a method holds up.
 const EXTREMES: [f32; 8] =
     [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 1e-45, -0.0, 1e30];
@@ -50,6 +53,58 @@ pub(super) fn pages(subject: &Subject) -> Outcome {
         life.fit(&subject.training())?;
     }
     Ok(Said::pass())
+}
+
+pub(super) fn mask(subject: &Subject) -> Outcome {
+    if !subject.info().deterministic {
+        return Ok(Said::skip("it is not flagged DETERMINISTIC"));
+    }
+    // A block without measurement. Around its edge a method may look beyond what is valid: what differs lies deeper.
+    let masked = |mut scan: Scan, inside: f32| {
+        for sheet in &mut scan.sheets {
+            let Form { rows, cols, .. } = sheet.form;
+            let cells = sheet.form.cells();
+            let beyond = |cell: usize, depth: usize| {
+                let cloud = !sheet.form.grid && cell >= rows / 2;
+                cloud || (cell / cols >= rows / 2 + depth && cell % cols >= cols / 2 + depth)
+            };
+            let hidden = |cell: usize| beyond(cell, 0);
+            let valid = |cell: usize| sheet.valid.as_ref().is_none_or(|v| v[cell] != 0) && !hidden(cell);
+            let mask: Vec<u8> = (0..cells).map(|cell| u8::from(valid(cell))).collect();
+            let channels = sheet.form.channels;
+            for (i, v) in sheet.values.iter_mut().enumerate() {
+                let cell = if sheet.form.grid { i % cells } else { i / channels };
+                if beyond(cell, DEEP) {
+                    *v = inside;
+                } else if mask[cell] == 0 {
+                    *v = 0.0;
+                }
+            }
+            sheet.valid = Some(mask);
+        }
+        scan
+    };
+    let lived = |inside: f32| -> Result<Vec<Vec<u8>>, String> {
+        subject.note(&format!("a life on scans that hold {inside} where they are not valid"));
+        let mut life = subject.planned(&subject.setting())?;
+        let training: Vec<Scan> = subject.training().into_iter().map(|s| masked(s, inside)).collect();
+        life.fit(&training)?;
+        let bits = |scan: Scan| -> Result<Vec<u8>, String> {
+            let mut made = life.score(&[&masked(scan, inside)])?;
+            let made = made.first_mut().ok_or("nothing was made")?;
+            made.sound(subject.info())?;
+            // A feature may go on where it is not valid.
+            Ok(made.valid_bits(subject.info()))
+        };
+        subject.scored().into_iter().map(bits).collect()
+    };
+    let (one, other) = (lived(0.0)?, lived(0.5)?);
+    Ok(match one == other {
+        true => Said::pass(),
+        false => Said::warn(
+            "its outputs change with what stands in cells that are not valid: does it look at the masks of its inputs?",
+        ),
+    })
 }
 
 pub(super) fn contents(subject: &Subject) -> Outcome {

@@ -13,12 +13,14 @@ use crate::output::{self, line};
 use anyhow::Result;
 use assay_core::graph::{BUILTIN, builtin_methods};
 use assay_core::plugin::{Method, MethodInfo, ParamInfo, PortInfo, Registry};
+use std::path::Path;
 
 /// Show the methods that plugins offer, and begin new ones.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   assay plugin list                               every method at hand, and where it comes from
+  assay plugin list --json                        the same with ports and parameters, for scripts
   assay plugin info patchcore                     its ports, parameters, paper and deviations
   assay plugin info patchcore --json              the same for scripts
   assay plugin info patchcore --markdown          the same as a page of documentation
@@ -35,6 +37,9 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// List all methods.
     List {
+        /// Print one JSON object a method instead of text.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         machine: Machine,
     },
@@ -62,7 +67,7 @@ pub(crate) enum Command {
 
 pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     match &args.command {
-        Command::List { machine } => list(machine, console),
+        Command::List { json, machine } => list(*json, machine, console),
         Command::New(args) => new::run(args, console),
         Command::Serve => serve::run(),
         Command::Validate(args) => validate::run(args, console),
@@ -77,10 +82,47 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
     }
 }
 
-fn list(machine: &Machine, console: &Console) -> Result<Status> {
+/// Where a method is from.
+#[derive(serde::Serialize)]
+struct From<'a> {
+    path: &'a Path,
+    sha256: &'a str,
+    abi: String,
+}
+
+impl<'a> From<'a> {
+    fn of(method: &'a Method) -> Self {
+        let library = &method.library;
+        let (major, minor) = library.abi;
+        Self { path: &library.path, sha256: &library.sha256, abi: format!("{major}.{minor}") }
+    }
+}
+
+/// A method in JSON.
+#[derive(serde::Serialize)]
+struct Described<'a> {
+    #[serde(flatten)]
+    info: &'a MethodInfo,
+    role: &'static str,
+    /// None of a built-in method.
+    library: Option<From<'a>>,
+}
+
+impl<'a> Described<'a> {
+    fn of(info: &'a MethodInfo, method: Option<&'a Method>) -> Self {
+        Self { info, role: info.role(), library: method.map(From::of) }
+    }
+}
+
+fn list(json: bool, machine: &Machine, console: &Console) -> Result<Status> {
     let registry = Registry::discover(&search_path(machine, None))?;
     for broken in &registry.broken {
         console.warn(&broken.to_string());
+    }
+    if json {
+        builtin_methods().iter().try_for_each(|info| output::json(&Described::of(info, None)))?;
+        registry.methods().try_for_each(|m| output::json(&Described::of(&m.info, Some(m))))?;
+        return Ok(Status::Ok);
     }
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut add = |info: &MethodInfo, from: &str| {
@@ -122,7 +164,7 @@ fn info(id: &str, form: Form, machine: &Machine, console: &Console) -> Result<St
         anyhow::bail!("{}", registry.why_missing(id, &BUILTIN));
     };
     match form {
-        Form::Json => output::json(info)?,
+        Form::Json => output::json(&Described::of(info, found.filter(|_| builtin.is_none())))?,
         Form::Markdown => line(page::page(info).trim_end())?,
         Form::Text => text(info, found.filter(|_| builtin.is_none()))?,
     }
@@ -139,8 +181,10 @@ fn text(info: &MethodInfo, found: Option<&Method>) -> Result<()> {
     fact("deviations", &info.deviations)?;
     fact("version", &made_by(info))?;
     if let Some(method) = found {
-        fact("library", &method.library.path.display().to_string())?;
-        fact("sha256", &method.library.sha256)?;
+        let from = From::of(method);
+        fact("library", &from.path.display().to_string())?;
+        fact("sha256", from.sha256)?;
+        fact("plugin ABI", &from.abi)?;
     }
     for (title, ports) in [("inputs", &info.inputs), ("outputs", &info.outputs)] {
         line(&format!("{title}:"))?;

@@ -61,6 +61,7 @@ const SDK: &[(&str, &str)] = &[
     ("assay-sdk/src/parallel.rs", include_str!("../../../../sdk/src/parallel.rs")),
     ("assay-sdk/src/params.rs", include_str!("../../../../sdk/src/params.rs")),
     ("assay-sdk/src/state.rs", include_str!("../../../../sdk/src/state.rs")),
+    ("assay-sdk/src/tables.rs", include_str!("../../../../sdk/src/tables.rs")),
     ("assay-sdk/src/testing.rs", include_str!("../../../../sdk/src/testing.rs")),
     ("assay-sdk/src/value.rs", include_str!("../../../../sdk/src/value.rs")),
     ("assay-sdk/Cargo.toml", template!("rust/vendor_sdk.toml.in")),

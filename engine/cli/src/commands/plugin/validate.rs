@@ -10,6 +10,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+/// What each check is about.
+const PAGE: &str = include_str!("../../../../../docs/plugin-validator.md");
+
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -19,11 +22,11 @@ Examples:
   assay plugin validate libassay_mine.so --fuzz 1000 --seed 7     calls in any order with anything
   assay plugin validate libassay_slow.so --param slow.steps=2     a method that would train for long
 
-Each check ends as pass, warn, fail, crash, timeout or skip; docs/plugin-validator.md explains them. Exit code 0: none failed,
+Each check ends as pass, warn, fail, crash, timeout or skip; --explain tells of one. Exit code 0: none failed,
 crashed or ran out of time; 1: some did; 2: the library could not be tried.")]
 pub(crate) struct Args {
     /// The library, such as target/release/libassay_mine.so
-    #[arg(required_unless_present_any = ["list", "task"])]
+    #[arg(required_unless_present_any = ["list", "explain", "task"])]
     library: Option<PathBuf>,
     /// Print one JSON object a finding instead of text.
     #[arg(long)]
@@ -49,6 +52,9 @@ pub(crate) struct Args {
     /// List the checks and what each makes sure of.
     #[arg(long)]
     list: bool,
+    /// Say what a check is about, and what to do when it finds something.
+    #[arg(long, value_name = "GROUP/NAME")]
+    explain: Option<String>,
     /// What a child process is asked to do.
     #[arg(long, hide = true)]
     task: Option<String>,
@@ -63,6 +69,13 @@ pub(super) fn run(args: &Args, console: &Console) -> Result<Exit> {
     if args.list {
         let width = CHECKS.iter().map(|c| c.id.len()).max().unwrap_or(0);
         CHECKS.iter().try_for_each(|c| line(&format!("{:<width$}  {}", c.id, c.promise)))?;
+        return Ok(Exit::Ok);
+    }
+    if let Some(check) = &args.explain {
+        let section = PAGE.split("\n### ").skip(1).find(|s| s.lines().next() == Some(check));
+        let section = section.with_context(|| format!("there is no check `{check}`; `--list` shows them"))?;
+        let words = section.split("\n## ").next().unwrap_or(section);
+        words.trim().lines().try_for_each(line)?;
         return Ok(Exit::Ok);
     }
     let limit = Duration::try_from_secs_f64(args.limit).ok().filter(|l| !l.is_zero());
@@ -93,7 +106,7 @@ pub(super) fn run(args: &Args, console: &Console) -> Result<Exit> {
     let counts = page.all;
     let bad = counts.keys().any(|status| status.is_bad());
     if bad {
-        console.warn("docs/plugin-validator.md explains each check, and what to do");
+        console.info("`assay plugin validate --explain CHECK` says what a check is about, and what to do");
     }
     Ok(if bad { Exit::Ng } else { Exit::Ok })
 }
