@@ -105,7 +105,7 @@ pub trait Method: Send + Sync + Sized + 'static {
     /// are what later steps learn from. Otherwise it is fitted on all training scans and once more for each fold.
     const ONE_FIT: bool = false;
 
-    /// Whether it starts threads of its own, which may outlive its instances; others use [`Host::parallel_for`].
+    /// Whether it starts threads of its own, which may outlive its instances; others use [`for_each_chunk`](crate::for_each_chunk).
     const OWN_THREADS: bool = false;
 
     /// Makes an instance. Keep `host` for its services; it outlives the instance.
