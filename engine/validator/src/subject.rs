@@ -25,7 +25,20 @@ pub(crate) struct Subject {
 }
 
 /// Where a method is stopped: at the progress that it tells after so many.
-struct Stopping(AtomicI64);
+pub(crate) struct Stopping(AtomicI64);
+
+impl Stopping {
+    /// From now on no stop is asked for.
+    pub(crate) fn end(&self) {
+        self.0.store(i64::MAX, Ordering::Relaxed);
+    }
+
+    /// How often progress was told once a stop was asked for.
+    pub(crate) fn ignored(&self) -> i64 {
+        // The first of these is how the method hears of it.
+        (-self.0.load(Ordering::Relaxed) - 1).max(0)
+    }
+}
 
 impl Watch for Stopping {
     fn log(&self, _: &str, _: u32, _: &str) {}
@@ -76,11 +89,13 @@ impl Subject {
         }
     }
 
-    /// A setting whose host asks to stop when the method tells its progress for time `calls` (from 0).
-    pub(crate) fn stopping(&self, calls: i64) -> Setting {
+    /// A setting whose host asks to stop when the method tells its progress for time `calls` (from 0), and what counts how often it
+    /// did so afterwards.
+    pub(crate) fn stopping(&self, calls: i64) -> (Setting, Arc<Stopping>) {
         let mut setting = self.setting();
-        setting.services.watch = Arc::new(Stopping(AtomicI64::new(calls)));
-        setting
+        let stopping = Arc::new(Stopping(AtomicI64::new(calls)));
+        setting.services.watch = stopping.clone();
+        (setting, stopping)
     }
 
     /// A setting with a pool of `threads` threads.

@@ -194,7 +194,11 @@ static bool valid(const assay_value *value, int64_t pixel) {
 }
 
 static bool stop(const levels *this, double fraction) {
-  return this->host->progress && this->host->progress(this->host->ctx, fraction, "levels");
+  const bool asked = this->host->progress && this->host->progress(this->host->ctx, fraction, "levels");
+#ifdef FAULT_GOES_ON
+  return false;
+#endif
+  return asked;
 }
 
 static assay_status cancelled(assay_error *error) {
