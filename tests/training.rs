@@ -9,8 +9,6 @@
 
 mod support;
 
-use assay_onnx::message::DataType;
-use assay_onnx::{build, file, tensor};
 use std::path::Path;
 use support::{Category, assay, exit_with, json_lines, stderr, stdout, succeed};
 
@@ -66,26 +64,6 @@ bank  = { method = "patchcore", from = "shape", max_bank = 500 }
 [decide]
 false_reject_rate = 0.2
 "#;
-
-/// The network of [`POINTS`], with `channels` values a feature.
-fn transformer(channels: usize) -> Vec<u8> {
-    let nodes = vec![
-        build::node("ReduceMax", "greatest", &["groups"], &["group"])
-            .with_ints("axes", &[2])
-            .with_int("keepdims", 0),
-        build::node("Concat", "both", &["group", "centres"], &["seen"]).with_int("axis", 2),
-        build::node("MatMul", "features", &["seen", "weights"], &["features"]),
-    ];
-    let weights: Vec<f32> = (0..6 * channels).map(|i| (i as f32 * 1.7).sin()).collect();
-    let weights = vec![tensor::of_f32("weights", &[6, channels], &weights)];
-    let value = |name: &str, shape: &[i64]| {
-        let axes: Vec<Result<i64, &str>> = shape.iter().map(|&n| Ok(n)).collect();
-        build::value(name, DataType::Float, Some(&axes))
-    };
-    let inputs = vec![value("groups", &[1, 60, 16, 3]), value("centres", &[1, 60, 3])];
-    let outputs = vec![value("features", &[1, 60, channels as i64])];
-    file::write(&build::model(17, nodes, weights, inputs, outputs)).unwrap()
-}
 
 fn category(recipe: &str) -> Category {
     let category = Category::small();
@@ -200,9 +178,9 @@ fn features_of_a_point_transformer_come_from_the_file_beside_the_recipe_and_go_w
         assert!(stderr(&output).contains(why), "{}", stderr(&output));
     };
     refused("points.onnx");
-    std::fs::write(&file, transformer(5)).unwrap();
+    std::fs::write(&file, support::transformer(5)).unwrap();
     refused("[1, 60, 8]");
-    std::fs::write(&file, transformer(8)).unwrap();
+    std::fs::write(&file, support::transformer(8)).unwrap();
     let one = category.fit("one.assay", &["--threads", "1"]);
     let two = category.fit("two.assay", &["--threads", "2"]);
     assert!(std::fs::read(&one).unwrap() == std::fs::read(&two).unwrap());

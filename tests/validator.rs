@@ -29,6 +29,10 @@ fn findings(library: &Path, arguments: &[&str]) -> (Vec<Value>, i32) {
 
 #[test]
 fn every_bundled_plugin_passes_every_check_that_concerns_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = folder.path().join("points.onnx");
+    std::fs::write(&network, support::transformer(8)).unwrap();
+    let network = format!("point-mae.file={}", network.display());
     // Less to do where a default trains for minutes; values where a default is empty.
     let cases: [(&str, &[&str]); 8] = [
         ("assay_padim", &[]),
@@ -40,7 +44,20 @@ fn every_bundled_plugin_passes_every_check_that_concerns_it() {
             "assay_easynet",
             &["--param", "steps=2", "--param", "size=32", "--param", "width=2", "--param", "device=cpu"],
         ),
-        ("assay_m3dm", &["--param", "epochs=1", "--param", "m3dm.device=cpu"]),
+        (
+            "assay_m3dm",
+            &[
+                ["--param", "epochs=1"],
+                ["--param", "m3dm.device=cpu"],
+                ["--param", &network],
+                ["--param", "size=64"],
+                ["--param", "centres=60"],
+                ["--param", "group=16"],
+                ["--param", "point-mae.channels=8"],
+                ["--param", "cells=16"],
+            ]
+            .concat(),
+        ),
         ("gradient", &[]),
     ];
     for (name, parameters) in cases {
@@ -56,8 +73,6 @@ fn every_bundled_plugin_passes_every_check_that_concerns_it() {
                 "warn"
                     if finding["check"] == "tensors/mask"
                         && ["easynet", "btf-pool", "gradient"].iter().any(|id| finding["method"] == *id) => {}
-                // It takes a network that users export, and has no default for it.
-                "skip" if finding["method"] == "point-mae" => {}
                 "skip" => {
                     let why = finding["message"].as_str().unwrap();
                     assert!(

@@ -3,6 +3,8 @@
 
 pub(crate) mod tiny;
 
+use assay_onnx::message::DataType;
+use assay_onnx::{build, file, tensor};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -83,6 +85,26 @@ pub(crate) fn broken(folder: &Path, fault: &str) -> Option<PathBuf> {
         .unwrap();
     assert!(output.status.success(), "{fault}: {}", stderr(&output));
     Some(library)
+}
+
+/// A network in the place of a point transformer: 60 groups of 16 points, `channels` values a feature.
+pub(crate) fn transformer(channels: usize) -> Vec<u8> {
+    let nodes = vec![
+        build::node("ReduceMax", "greatest", &["groups"], &["group"])
+            .with_ints("axes", &[2])
+            .with_int("keepdims", 0),
+        build::node("Concat", "both", &["group", "centres"], &["seen"]).with_int("axis", 2),
+        build::node("MatMul", "features", &["seen", "weights"], &["features"]),
+    ];
+    let weights: Vec<f32> = (0..6 * channels).map(|i| (i as f32 * 1.7).sin()).collect();
+    let weights = vec![tensor::of_f32("weights", &[6, channels], &weights)];
+    let value = |name: &str, shape: &[i64]| {
+        let axes: Vec<Result<i64, &str>> = shape.iter().map(|&n| Ok(n)).collect();
+        build::value(name, DataType::Float, Some(&axes))
+    };
+    let inputs = vec![value("groups", &[1, 60, 16, 3]), value("centres", &[1, 60, 3])];
+    let outputs = vec![value("features", &[1, 60, channels as i64])];
+    file::write(&build::model(17, nodes, weights, inputs, outputs)).unwrap()
 }
 
 /// The root of the repository.

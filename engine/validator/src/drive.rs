@@ -16,6 +16,9 @@ const MOST_PASSES: u32 = 64;
 pub(crate) const SERVICES: [&str; 7] =
     ["get_extension", "log", "parallel_for", "progress", "scratch", "inference", "keep and kept"];
 
+/// Which of [`SERVICES`] runs networks.
+pub(crate) const INFERENCE: usize = 5;
+
 /// What an instance is made with.
 #[derive(Clone)]
 pub(crate) struct Setting {
@@ -133,7 +136,7 @@ impl Life {
                 2 => raw.parallel_for = None,
                 3 => raw.progress = None,
                 4 => raw.scratch = None,
-                5 => raw.inference = std::ptr::null(),
+                INFERENCE => raw.inference = std::ptr::null(),
                 _ => (raw.keep, raw.kept) = (None, None),
             }
         }

@@ -1,8 +1,11 @@
 //! What is left of instances.
 
+use crate::drive::INFERENCE;
 use crate::finding::{Outcome, Said};
 use crate::process::{allocated, count_handles, count_threads};
 use crate::subject::Subject;
+use assay_inference::DEFAULT_BACKBONE;
+use ndarray::ArrayD;
 use std::time::Duration;
 
 /// Lives before something is measured: what is made once for all of them is made then.
@@ -14,8 +17,8 @@ const LIVES: usize = 8;
 /// Bytes that a life may keep.
 const SLACK: usize = 64;
 
-/// The same where threads are started: libraries keep something for each that there ever was.
-const SLACK_OF_THREADS: usize = 1 << 16;
+/// The same where threads are started or networks run: libraries keep something for each that there ever was.
+const SLACK_OF_OTHERS: usize = 1 << 16;
 
 /// The least of what each of some lives leaves behind; none where it cannot be counted.
 fn least(subject: &Subject, count: impl Fn() -> Option<usize>) -> Result<Option<usize>, String> {
@@ -45,7 +48,11 @@ fn least(subject: &Subject, count: impl Fn() -> Option<usize>) -> Result<Option<
 }
 
 pub(super) fn memory(subject: &Subject) -> Outcome {
-    let slack = if subject.info().own_threads { SLACK_OF_THREADS } else { SLACK };
+    // The host's runtime keeps something of each network that it ran, too.
+    let mut without = subject.with_threads(1)?;
+    without.without[INFERENCE] = true;
+    let runs_networks = subject.ready(&without).is_err();
+    let slack = if subject.info().own_threads || runs_networks { SLACK_OF_OTHERS } else { SLACK };
     Ok(match least(subject, allocated)? {
         None => Said::skip("allocations cannot be counted on this system"),
         Some(left) if left > slack => Said::fail(format!(
@@ -55,7 +62,18 @@ pub(super) fn memory(subject: &Subject) -> Outcome {
     })
 }
 
+/// Runs a network of the host's, whose runtime starts its threads then: they are not the plugin's.
+fn start_runtime(subject: &Subject) -> Result<(), String> {
+    if let Some(engine) = &subject.services.inference {
+        let session = engine.session("backbone", DEFAULT_BACKBONE, 0).map_err(|e| e.to_string())?;
+        let image = ArrayD::<f32>::zeros(vec![1, 3, 64, 64]);
+        session.run(&[("image", image.view())]).map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
 pub(super) fn threads(subject: &Subject) -> Outcome {
+    start_runtime(subject)?;
     let Some(before) = count_threads() else {
         return Ok(Said::skip("threads cannot be counted on this system"));
     };

@@ -261,13 +261,10 @@ impl Apart {
         let gone = || std::io::Error::other("it has no streams");
         let requests = child.stdin.take().ok_or_else(gone)?;
         let out = child.stdout.take().ok_or_else(gone)?;
+        // A smaller pipe works as well.
         #[cfg(target_os = "linux")]
-        for pipe in
-            [rustix::pipe::fcntl_setpipe_size(&requests, PIPE), rustix::pipe::fcntl_setpipe_size(&out, PIPE)]
-        {
-            // A smaller pipe works as well.
-            let _ = pipe;
-        }
+        let _ =
+            (rustix::pipe::fcntl_setpipe_size(&requests, PIPE), rustix::pipe::fcntl_setpipe_size(&out, PIPE));
         let (heard, answers) = channel();
         std::thread::spawn(move || {
             let mut out = BufReader::with_capacity(1 << 16, out);
