@@ -61,7 +61,7 @@ fn scores(lines: &[Value]) -> Vec<Option<f64>> {
 fn a_plugin_in_a_process_of_its_own_scores_alike_and_its_crashes_and_hangs_end_with_their_scan() {
     let Some(station) = Station::new() else { return };
     let here = station.fitted("here.assay", "");
-    let apart = station.fitted("apart.assay", ", isolation = \"process\", time_limit = 2.0");
+    let apart = station.fitted("apart.assay", ", isolation = \"process\", time_limit = 5.0");
     let (expected, code) = station.scored(&here, None);
     assert!(expected.len() == 3 && code.is_some_and(|c| c < 2), "{expected:?}");
     let (lines, _) = station.scored(&apart, None);
@@ -70,7 +70,7 @@ fn a_plugin_in_a_process_of_its_own_scores_alike_and_its_crashes_and_hangs_end_w
     assert_eq!(station.scored(&here, Some("LEVELS_CRASHES_ON")).1, None);
     for (variable, words) in [
         ("LEVELS_CRASHES_ON", "crashed (signal 6: it aborted)"),
-        ("LEVELS_HANGS_ON", "did not answer within 2 s"),
+        ("LEVELS_HANGS_ON", "did not answer within 5 s"),
     ] {
         let (lines, code) = station.scored(&apart, Some(variable));
         assert_eq!((lines.len(), code), (3, Some(2)), "{lines:?}");
