@@ -65,6 +65,8 @@ struct Process {
 enum Lost {
     /// The process is of no use any more.
     Ended(String),
+    /// The process is in the middle of something and is of no use any more, either: no other call goes to it.
+    Abandoned(Failure),
     /// It answered that the call failed.
     Failed(Failure),
 }
@@ -232,7 +234,7 @@ impl Apart {
 
     fn told(&self, lost: Lost) -> Failure {
         match lost {
-            Lost::Failed(failure) => failure,
+            Lost::Failed(failure) | Lost::Abandoned(failure) => failure,
             Lost::Ended(how) => Failure::new(format!(
                 "{how}; it runs in a process of its own, which is started again for the next scan"
             )),
@@ -293,7 +295,7 @@ impl Apart {
     ) -> Result<(Answer, Vec<u8>), Lost> {
         let Some(process) = &mut running.process else { return Err(Lost::Ended("it has no process".into())) };
         let answered = self.answer(process, request, pieces, patience);
-        if let Err(Lost::Ended(_)) = answered {
+        if let Err(Lost::Ended(_) | Lost::Abandoned(_)) = answered {
             let Some(mut process) = running.process.take() else { return answered };
             let how = process.end();
             return Err(match answered {
@@ -327,9 +329,7 @@ impl Apart {
             if asked_to_stop.is_some_and(|at| at.elapsed() > GRACE) {
                 let stopped =
                     Failure { cancelled: true, ..Failure::new("it did not stop when asked, and was ended") };
-                // The process is in the middle of something: no other call goes to it.
-                let _ = process.child.kill();
-                return Err(Lost::Failed(stopped));
+                return Err(Lost::Abandoned(stopped));
             }
             let (answer, bytes) = match process.answers.recv_timeout(LOOK) {
                 Ok(Ok(answer)) => answer,
@@ -353,7 +353,7 @@ impl Apart {
                     let kept = keep()
                         .as_ref()
                         .map_or(Ok(None), |place| place.read())
-                        .map_err(|message| Lost::Failed(Failure::new(message)))?;
+                        .map_err(|message| Lost::Abandoned(Failure::new(message)))?;
                     let there = kept.is_some();
                     let pieces: Pieces<'_> = kept.iter().map(|k| k.as_slice().into()).collect();
                     wire::write(&mut process.requests, &Request::Kept { there }, &pieces).map_err(gone)?;
