@@ -217,19 +217,26 @@ impl Apart {
                 return Err(Failure::new("its process ended in the middle of a fit; fit again"));
             }
             self.watch.log(&self.start.who, assay_abi::LOG_WARN, "its process is started again");
-            let outputs = self.begin(&mut running)?;
-            if outputs != self.outputs {
-                return Err(Failure::new("it planned other outputs when it was started again"));
-            }
-            if let Some(state) = running.state.take() {
-                let pieces: Pieces<'_> = vec![state.as_slice().into()];
-                let loaded = self.ask(&mut running, &Request::Load, &pieces, Some(self.patience));
-                drop(pieces);
-                running.state = Some(state);
-                loaded.map_err(|lost| self.told(lost))?;
+            if let Err(failure) = self.begin_again(&mut running) {
+                // Half of an instance is none: the next call tries with another process.
+                running.process = None;
+                return Err(failure);
             }
         }
         self.ask(&mut running, request, pieces, patience).map_err(|lost| self.told(lost))
+    }
+
+    /// Starts a process that is as the last one was.
+    fn begin_again(&self, running: &mut Running) -> Outcome<()> {
+        if self.begin(running)? != self.outputs {
+            return Err(Failure::new("it planned other outputs when it was started again"));
+        }
+        let Some(state) = running.state.take() else { return Ok(()) };
+        let pieces: Pieces<'_> = vec![state.as_slice().into()];
+        let loaded = self.ask(running, &Request::Load, &pieces, Some(self.patience));
+        drop(pieces);
+        running.state = Some(state);
+        loaded.map(drop).map_err(|lost| self.told(lost))
     }
 
     fn told(&self, lost: Lost) -> Failure {
