@@ -5,7 +5,6 @@ use crate::fitted::sensors;
 use crate::gate::Which;
 use crate::network::{Network, Seen};
 use crate::scans::Shape;
-use assay_training::burn::module::Module;
 use assay_training::burn::optim::AdamConfig;
 use assay_training::burn::tensor::{Device, Tensor, TensorData};
 use assay_training::export::values;
@@ -167,7 +166,7 @@ impl Training for Segmenting<'_> {
 
     /// How far maps of scans that are not learned, half of them with a synthetic defect, are from where defects are.
     fn criterion(&mut self) -> assay_training::Result<f64> {
-        let network = self.learner.network()?.valid();
+        let network = self.learner.snapshot()?;
         let device = self.device.clone().inner();
         let (mut sum, mut count) = (0.0, 0.0);
         for chunk in self.held.chunks(self.options.batch) {
@@ -179,7 +178,7 @@ impl Training for Segmenting<'_> {
     }
 
     fn network(&self) -> assay_training::Result<Network> {
-        self.learner.network().cloned()
+        self.learner.snapshot()
     }
 
     fn save(&self) -> assay_training::Result<Vec<u8>> {
@@ -252,7 +251,7 @@ pub(crate) fn learn(
         let check_every = (options.steps / LOOKS).max(1);
         let limits = Limits { steps: options.steps, check_every, time: options.time };
         let best: Best<Network> = run(&mut training, limits, &mut watcher)?;
-        let network = best.network.valid();
+        let network = &best.network;
         let example = training
             .held
             .pop()
@@ -265,7 +264,7 @@ pub(crate) fn learn(
             together: seen.together.map(map).transpose()?,
             example,
             summary,
-            network,
+            network: best.network,
             shape: scans.shape,
             width: options.width,
         })

@@ -133,7 +133,7 @@ impl Training for Contrast<'_> {
 
     /// The loss of pairs that are not learned.
     fn criterion(&mut self) -> assay_training::Result<f64> {
-        let network = self.learner.network()?.valid();
+        let network = self.learner.snapshot()?;
         let device = self.device.clone().inner();
         let (mut sum, mut count) = (0.0, 0);
         let all: Vec<usize> = (0..self.held.len()).collect();
@@ -146,7 +146,7 @@ impl Training for Contrast<'_> {
     }
 
     fn network(&self) -> assay_training::Result<Network> {
-        self.learner.network().cloned()
+        self.learner.snapshot()
     }
 
     fn save(&self) -> assay_training::Result<Vec<u8>> {
@@ -203,7 +203,7 @@ fn learn<'a>(
         };
         let limits = Limits { steps, check_every: (batches / 4).max(1), time: options.time };
         let best = run(&mut training, limits, &mut watcher)?;
-        let network = best.network.valid();
+        let network = &best.network;
         let some: Vec<usize> = (0..held.len().min(COMPARED)).collect();
         let sample = held.pick(&some, &device.inner());
         let fused = values(network.fused(sample.clone()))?;

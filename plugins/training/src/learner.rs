@@ -21,11 +21,16 @@ impl<N: Module + Clone> Learner<N> {
         Self { network: Some(network), optimizer }
     }
 
-    /// The network as it stands.
+    /// The network as it stands, apart from this one: steps to come do not change it, and it keeps no gradients. (A clone would not do: burn's
+    /// clones share the statistics of their normalisations.)
     ///
     /// # Errors
     /// After a step that failed halfway.
-    pub fn network(&self) -> Result<&N> {
+    pub fn snapshot(&self) -> Result<N> {
+        Ok(self.network()?.valid())
+    }
+
+    fn network(&self) -> Result<&N> {
         self.network.as_ref().ok_or_else(|| Error::Tensor("a step was left halfway".into()))
     }
 
@@ -46,7 +51,7 @@ impl<N: Module + Clone> Learner<N> {
     /// # Errors
     /// Where tensors cannot be read.
     pub fn save(&self) -> Result<Vec<u8>> {
-        let network = pack(self.network()?)?;
+        let network = pack(&self.snapshot()?)?;
         let optimizer = self.optimizer.into_bytes().map_err(unreadable)?;
         Ok([&(network.len() as u64).to_le_bytes()[..], &network, &optimizer].concat())
     }
@@ -60,24 +65,24 @@ impl<N: Module + Clone> Learner<N> {
         let (length, rest) = saved.split_first_chunk().ok_or_else(other)?;
         let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| other())?;
         let (network, optimizer) = rest.split_at_checked(length).ok_or_else(other)?;
-        let network = self.unpack(network)?;
+        let network = self.unpack(network)?.train();
         let optimizer = self.optimizer.clone().from_bytes(Bytes::from_bytes_vec(optimizer.to_vec()));
         self.optimizer = optimizer.map_err(unreadable)?;
         self.network = Some(network);
         Ok(())
     }
 
-    /// The network of bytes that [`pack`] made of one of the same layers.
+    /// The [`snapshot`](Self::snapshot) of bytes that [`pack`] made of one of the same layers.
     ///
     /// # Errors
     /// Bytes of another network.
     pub fn unpack(&self, packed: &[u8]) -> Result<N> {
         let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(packed.to_vec())).map_err(unreadable)?;
-        self.network()?.clone().try_load_record(record).map_err(unreadable)
+        self.snapshot()?.try_load_record(record).map_err(unreadable)
     }
 }
 
-/// A network as bytes.
+/// A [`snapshot`](Learner::snapshot) as bytes.
 ///
 /// # Errors
 /// Where tensors cannot be read.
@@ -124,6 +129,58 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use crate::pictures::ConvNorm;
+    use burn::optim::AdamConfig;
+    use burn::tensor::{Device, TensorData};
+
+    /// A layer whose normalisation has seen so many steps.
+    fn trained(steps: usize) -> Learner<ConvNorm> {
+        let device = Device::flex().autodiff();
+        let layer = ConvNorm::new([1, 2], 3, &mut Draws::new(1), &device);
+        let mut learner = Learner::new(layer, AdamConfig::new().init());
+        (0..steps).for_each(|step| train(&mut learner, step));
+        learner
+    }
+
+    fn train(learner: &mut Learner<ConvNorm>, step: usize) {
+        let loss = |network: &ConvNorm| network.forward(pictures(step as u64), 0.0).mean();
+        learner.step(0.1, loss).unwrap();
+    }
+
+    fn pictures(seed: u64) -> Tensor<4> {
+        let device = Device::flex().autodiff();
+        Tensor::from_data(TensorData::new(Draws::new(seed).uniform(2 * 64, 3.0), [2, 1, 8, 8]), &device)
+    }
+
+    /// What a layer makes of pictures depends on.
+    fn seen(layer: &ConvNorm) -> Vec<f32> {
+        let statistics = [&layer.norm.running_mean, &layer.norm.running_var].map(|s| s.value_sync());
+        [statistics.map(|s| values(s).unwrap()).concat(), values(layer.conv.weight.val()).unwrap()].concat()
+    }
+
+    #[test]
+    fn steps_to_come_do_not_change_a_snapshot() {
+        let mut learner = trained(3);
+        let kept = learner.snapshot().unwrap();
+        let before = seen(&kept);
+        (3..6).for_each(|step| train(&mut learner, step));
+        assert_eq!(seen(&kept), before);
+        assert_ne!(seen(&learner.snapshot().unwrap()), before);
+    }
+
+    #[test]
+    fn a_restored_learner_goes_on_as_the_saved_one_and_leaves_snapshots_alone() {
+        let mut whole = trained(2);
+        let (earlier, saved) = (whole.snapshot().unwrap(), whole.save().unwrap());
+        (2..5).for_each(|step| train(&mut whole, step));
+        let mut resumed = trained(0);
+        let unpacked = resumed.unpack(&pack(&earlier).unwrap()).unwrap();
+        resumed.restore(&saved).unwrap();
+        (2..5).for_each(|step| train(&mut resumed, step));
+        assert_eq!(seen(&resumed.snapshot().unwrap()), seen(&whole.snapshot().unwrap()));
+        assert_eq!(seen(&unpacked), seen(&earlier));
+    }
 
     #[test]
     fn each_round_has_an_order_of_its_own_whatever_was_asked_before() {
