@@ -90,20 +90,32 @@ impl Which {
     }
 }
 
-/// The threshold of the gain from which on both sensors count: the one that tells good from defective best, the lowest of equals.
+/// The threshold of the gain from which on both sensors count: the one that tells good from defective best, the lowest of equals. A gate that
+/// decides scan by scan has to be better than none by a standard error, for there are as many thresholds as scans and the best of many is
+/// better by chance (the rule of Breiman et al., Classification and Regression Trees, 1984).
 pub(crate) fn choose(seen: &[Seen]) -> f64 {
     let mut gains: Vec<f64> = seen.iter().map(|s| s.gain).collect();
     gains.sort_unstable_by(f64::total_cmp);
     gains.dedup();
     let between = gains.windows(2).map(|pair| 0.5 * (pair[0] + pair[1]));
-    let mut best = (ALWAYS, auroc(seen, ALWAYS));
-    for threshold in between.chain([NEVER]) {
-        let found = auroc(seen, threshold);
-        if found > best.1 {
-            best = (threshold, found);
-        }
-    }
-    best.0
+    let best = |thresholds: &mut dyn Iterator<Item = f64>| {
+        thresholds
+            .map(|t| (t, auroc(seen, t)))
+            .reduce(|best, found| if found.1 > best.1 { found } else { best })
+    };
+    let none = best(&mut [ALWAYS, NEVER].into_iter()).unwrap_or((ALWAYS, 0.0));
+    let defective = seen.iter().filter(|s| s.defective).count();
+    let least = none.1 + standard_error(none.1, seen.len() - defective, defective);
+    best(&mut between.into_iter()).filter(|gate| gate.1 > least).unwrap_or(none).0
+}
+
+/// The standard error of an AUROC that was found on so many scans (Hanley and McNeil, Radiology 143, 1982).
+fn standard_error(auroc: f64, good: usize, defective: usize) -> f64 {
+    let (by_good, by_defective) = (auroc / (2.0 - auroc), 2.0 * auroc * auroc / (1.0 + auroc));
+    let [n, m] = [good, defective].map(|n| n.max(1) as f64);
+    let square = auroc * auroc;
+    let sum = auroc * (1.0 - auroc) + (m - 1.0) * (by_good - square) + (n - 1.0) * (by_defective - square);
+    (sum / (n * m)).max(0.0).sqrt()
 }
 
 /// The share of pairs of a good and a defective scan that are told apart; half of those with one score.
@@ -171,5 +183,26 @@ mod tests {
         assert_eq!(choose(&scans[2..]), ALWAYS);
         assert_eq!(choose(&[scans[3], seen(2.0, 0.9, 0.1, false)]), ALWAYS);
         assert_eq!(choose(&[scans[1], seen(-0.5, 0.1, 0.9, false)]), NEVER);
+    }
+
+    #[test]
+    fn a_gate_that_is_better_by_chance_is_none() {
+        // Both tell all but one of twenty from the good, and that one from half of them; a gate would see to it.
+        let scan = |i: usize| {
+            let (defective, missed) = (i >= 20, i == 39);
+            let together = if defective && !missed { 0.8 } else { 0.2 + 0.001 * i as f64 };
+            Seen {
+                gain: if missed { -1.0 } else { i as f64 },
+                alone: 0.9,
+                together: if missed { 0.2095 } else { together },
+                defective,
+            }
+        };
+        let scans: Vec<Seen> = (0..40).map(scan).collect();
+        assert!(auroc(&scans, -0.5) == 1.0 && (auroc(&scans, ALWAYS) - 0.975).abs() < 1e-12);
+        assert_eq!(choose(&scans), ALWAYS);
+        assert_eq!(standard_error(1.0, 20, 20), 0.0);
+        // From their table: 0.893 on 58 and 51.
+        assert!((standard_error(0.893, 58, 51) - 0.032).abs() < 0.002);
     }
 }

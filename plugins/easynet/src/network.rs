@@ -68,10 +68,17 @@ struct Branch {
     coarse: ConvNorm,
 }
 
-/// What a branch gives.
+/// What a branch gives: a picture, and what the segmentation sees at full and at half size.
 struct Given {
     picture: Tensor<4>,
-    seen: Tensor<4>,
+    fine: Tensor<4>,
+    coarse: Tensor<4>,
+}
+
+/// Names in a graph of what the segmentation sees.
+struct Names {
+    fine: String,
+    coarse: String,
 }
 
 impl Branch {
@@ -114,11 +121,11 @@ impl Branch {
         let both = |a: usize, b: usize| Tensor::cat(vec![encoded[a].clone(), decoded[b].clone()], 1);
         let fine = self.fine.forward(both(0, 3), LEAK);
         let coarse = self.coarse.forward(both(1, 2), LEAK);
-        Given { picture: convolved(&self.picture, x), seen: Tensor::cat(vec![fine, double(coarse)], 1) }
+        Given { picture: convolved(&self.picture, x), fine, coarse }
     }
 
     /// What the segmentation sees; the reconstruction is for the training alone.
-    fn export(&self, graph: &mut Graph, picture: &str) -> assay_training::Result<String> {
+    fn export(&self, graph: &mut Graph, picture: &str) -> assay_training::Result<Names> {
         let mut x = picture.to_string();
         let (mut encoded, mut decoded) = (Vec::new(), Vec::new());
         for (i, pair) in self.encoder.iter().enumerate() {
@@ -135,36 +142,43 @@ impl Branch {
         let fine = concat(graph, &[&encoded[0], &decoded[3]]);
         let fine = leaky_of(graph, &self.fine, &fine)?;
         let coarse = concat(graph, &[&encoded[1], &decoded[2]]);
-        let coarse = leaky_of(graph, &self.coarse, &coarse)?;
-        let coarse = graph.double(&coarse);
-        Ok(concat(graph, &[&fine, &coarse]))
+        Ok(Names { fine, coarse: leaky_of(graph, &self.coarse, &coarse)? })
     }
 }
 
-/// Defective or not, place by place.
+/// Defective or not, place by place. The first layer, of 1 x 1, is linear in what is seen at both sizes, so that its share of the coarse half is
+/// taken at half size and doubled after: the same sums with a quarter of the work.
 #[derive(Module, Debug)]
 struct Head {
     first: ConvNorm,
+    coarse: Conv2d,
     second: ConvNorm,
     last: Conv2d,
 }
 
 impl Head {
-    fn new(inputs: usize, width: usize, draws: &mut Draws, device: &Device) -> Self {
-        let first = ConvNorm::new([inputs, 4 * width], 1, draws, device);
-        let second = ConvNorm::new([4 * width, 2 * width], 1, draws, device);
-        Self { first, second, last: convolution([2 * width, 2], 1, true, draws, device) }
+    /// Of so many branches.
+    fn new(branches: usize, width: usize, draws: &mut Draws, device: &Device) -> Self {
+        let seen = [SEEN * branches * width, 4 * width];
+        Self {
+            first: ConvNorm::new(seen, 1, draws, device),
+            coarse: convolution(seen, 1, false, draws, device),
+            second: ConvNorm::new([4 * width, 2 * width], 1, draws, device),
+            last: convolution([2 * width, 2], 1, true, draws, device),
+        }
     }
 
     /// Probabilities `[n, 2, h, w]` of being good and defective.
-    fn forward(&self, seen: Tensor<4>) -> Tensor<4> {
-        let first = self.first.forward(seen, LEAK);
+    fn forward(&self, fine: Tensor<4>, coarse: Tensor<4>) -> Tensor<4> {
+        let seen = convolved(&self.first.conv, fine) + double(convolved(&self.coarse, coarse));
+        let first = self.first.normalised(seen, LEAK);
         softmax(convolved(&self.last, self.second.forward(first, LEAK)), 1)
     }
 
     /// The probability of being defective.
-    fn export(&self, graph: &mut Graph, seen: &str) -> assay_training::Result<String> {
-        let first = leaky_of(graph, &self.first, seen)?;
+    fn export(&self, graph: &mut Graph, seen: &Names) -> assay_training::Result<String> {
+        let first = graph.conv_norm_of_both(&self.first, &seen.fine, &self.coarse, &seen.coarse)?;
+        let first = leaky(graph, &first);
         let second = leaky_of(graph, &self.second, &first)?;
         let last = graph.convolution(&self.last, &second)?;
         let both = graph.op("Softmax", &[&last], |n| n.with_int("axis", 1));
@@ -180,15 +194,22 @@ fn relu_of(graph: &mut Graph, layer: &ConvNorm, x: &str) -> assay_training::Resu
 
 fn leaky_of(graph: &mut Graph, layer: &ConvNorm, x: &str) -> assay_training::Result<String> {
     let x = graph.conv_norm(layer, x)?;
-    Ok(graph.op("LeakyRelu", &[&x], |n| n.with_float("alpha", LEAK as f32)))
+    Ok(leaky(graph, &x))
+}
+
+fn leaky(graph: &mut Graph, x: &str) -> String {
+    graph.op("LeakyRelu", &[x], |n| n.with_float("alpha", LEAK as f32))
 }
 
 fn concat(graph: &mut Graph, parts: &[&str]) -> String {
     graph.op("Concat", parts, |n| n.with_int("axis", 1))
 }
 
-fn mean(graph: &mut Graph, x: &str) -> String {
-    graph.op("GlobalAveragePool", &[x], |n| n)
+/// The mean over the picture of all that is seen.
+fn mean(graph: &mut Graph, seen: &Names) -> String {
+    let coarse = graph.double(&seen.coarse);
+    let all = concat(graph, &[&seen.fine, &coarse]);
+    graph.op("GlobalAveragePool", &[&all], |n| n)
 }
 
 /// EasyNet for one sensor, or for colour and depth.
@@ -212,8 +233,8 @@ pub(crate) struct Seen {
 impl Network {
     pub(crate) fn new(sensors: usize, width: usize, draws: &mut Draws, device: &Device) -> Self {
         let branches = (0..sensors).map(|_| Branch::new(width, draws, device)).collect();
-        let alone = Head::new(2 * SEEN * width, width, draws, device);
-        let together = (sensors > 1).then(|| Head::new(2 * SEEN * width * sensors, width, draws, device));
+        let alone = Head::new(1, width, draws, device);
+        let together = (sensors > 1).then(|| Head::new(sensors, width, draws, device));
         Self { branches, alone, together }
     }
 
@@ -221,10 +242,13 @@ impl Network {
     pub(crate) fn forward(&self, pictures: Vec<Tensor<4>>) -> Seen {
         let given: Vec<Given> =
             self.branches.iter().zip(pictures).map(|(branch, picture)| branch.forward(picture)).collect();
-        let seen: Vec<Tensor<4>> = given.iter().map(|g| g.seen.clone()).collect();
+        let all = |part: fn(&Given) -> &Tensor<4>| {
+            Tensor::cat(given.iter().map(|g| part(g).clone()).collect::<Vec<_>>(), 1)
+        };
+        let together = |head: &Head| head.forward(all(|g| &g.fine), all(|g| &g.coarse));
         Seen {
-            alone: self.alone.forward(given[0].seen.clone()),
-            together: self.together.as_ref().map(|head| head.forward(Tensor::cat(seen, 1))),
+            alone: self.alone.forward(given[0].fine.clone(), given[0].coarse.clone()),
+            together: self.together.as_ref().map(together),
             pictures: given.into_iter().map(|g| g.picture).collect(),
         }
     }
@@ -257,7 +281,11 @@ impl Network {
                 return graph.of_shapes(&inputs, &[(&alone, &map, ALONE)]);
             }
         };
-        let both = concat(&mut graph, &seen.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut all = |part: fn(&Names) -> &str| {
+            let parts: Vec<&str> = seen.iter().map(part).collect();
+            concat(&mut graph, &parts)
+        };
+        let both = Names { fine: all(|n| &n.fine), coarse: all(|n| &n.coarse) };
         let together = head.export(&mut graph, &both)?;
         if which == Which::Together {
             return graph.of_shapes(&inputs, &[(&together, &map, TOGETHER)]);

@@ -8,7 +8,7 @@ use assay_onnx::file;
 use assay_onnx::message::{DataType, NodeProto, TensorProto};
 use assay_onnx::tensor::{of_f32, of_i64};
 use burn::nn::conv::Conv2d;
-use burn::nn::{LayerNorm, Linear};
+use burn::nn::{BatchNorm, LayerNorm, Linear};
 use burn::tensor::Tensor;
 
 /// The version of the operators: the first with layer normalisation.
@@ -119,22 +119,28 @@ impl Graph {
     /// # Errors
     /// Where weights cannot be read.
     pub fn conv_norm(&mut self, layer: &ConvNorm, pictures: &str) -> Result<String> {
-        let ConvNorm { conv, norm } = layer;
-        let (mean, variance) = (values(norm.running_mean.value())?, values(norm.running_var.value())?);
-        let (gain, shift) = (values(norm.gamma.val())?, values(norm.beta.val())?);
-        let scale: Vec<f64> = gain
-            .iter()
-            .zip(&variance)
-            .map(|(&g, &v)| f64::from(g) / (f64::from(v) + norm.epsilon).sqrt())
-            .collect();
-        let mut weights = values(conv.weight.val())?;
-        let each = weights.len() / scale.len().max(1);
-        for (own, scale) in weights.chunks_exact_mut(each.max(1)).zip(&scale) {
-            own.iter_mut().for_each(|w| *w = (f64::from(*w) * scale) as f32);
-        }
-        let bias =
-            shift.iter().zip(&mean).zip(&scale).map(|((&b, &m), s)| (f64::from(b) - f64::from(m) * s) as f32);
-        Ok(self.weighted(conv, &weights, Some(&bias.collect::<Vec<_>>()), pictures))
+        let (scale, shift) = folded(&layer.norm)?;
+        let weights = scaled(&layer.conv, &scale)?;
+        Ok(self.weighted(&layer.conv, &weights, Some(&shift), pictures))
+    }
+
+    /// A convolution and one of pictures of half the size, doubled: their sum, with the normalisation of the sum folded into the weights of both.
+    ///
+    /// # Errors
+    /// Where weights cannot be read.
+    pub fn conv_norm_of_both(
+        &mut self,
+        layer: &ConvNorm,
+        pictures: &str,
+        half: &Conv2d,
+        halves: &str,
+    ) -> Result<String> {
+        let (scale, shift) = folded(&layer.norm)?;
+        let (weights, half_weights) = (scaled(&layer.conv, &scale)?, scaled(half, &scale)?);
+        let made = self.weighted(&layer.conv, &weights, Some(&shift), pictures);
+        let halves = self.weighted(half, &half_weights, None, halves);
+        let doubled = self.double(&halves);
+        Ok(self.op("Add", &[&made, &doubled], |n| n))
     }
 
     fn weighted(&mut self, layer: &Conv2d, weights: &[f32], bias: Option<&[f32]>, pictures: &str) -> String {
@@ -204,6 +210,28 @@ impl Graph {
         let outputs = outputs.iter().map(|(_, columns, name)| rows(name, *columns)).collect();
         Ok(file::write(&model(OPSET, self.nodes, self.constants, inputs, outputs))?)
     }
+}
+
+/// What a normalisation multiplies each channel by and then adds.
+fn folded(norm: &BatchNorm) -> Result<(Vec<f64>, Vec<f32>)> {
+    let (mean, variance) = (values(norm.running_mean.value())?, values(norm.running_var.value())?);
+    let (gain, shift) = (values(norm.gamma.val())?, values(norm.beta.val())?);
+    let scale =
+        gain.iter().zip(&variance).map(|(&g, &v)| f64::from(g) / (f64::from(v) + norm.epsilon).sqrt());
+    let scale: Vec<f64> = scale.collect();
+    let shift = shift.iter().zip(&mean).zip(&scale);
+    let shift = shift.map(|((&b, &m), s)| (f64::from(b) - f64::from(m) * s) as f32).collect();
+    Ok((scale, shift))
+}
+
+/// The weights of a convolution, those of each channel that it makes multiplied by its scale.
+fn scaled(conv: &Conv2d, scale: &[f64]) -> Result<Vec<f32>> {
+    let mut weights = values(conv.weight.val())?;
+    let each = (weights.len() / scale.len().max(1)).max(1);
+    for (own, scale) in weights.chunks_exact_mut(each).zip(scale) {
+        own.iter_mut().for_each(|w| *w = (f64::from(*w) * scale) as f32);
+    }
+    Ok(weights)
 }
 
 /// The values of a tensor.

@@ -52,7 +52,11 @@ impl ConvNorm {
 
     /// `[n, inputs, h, w]` to `[n, outputs, h, w]`, negative values multiplied by `slope`: 0 rectifies, 1 leaves them.
     pub fn forward(&self, pictures: Tensor<4>, slope: f64) -> Tensor<4> {
-        let made = convolved(&self.conv, pictures);
+        self.normalised(convolved(&self.conv, pictures), slope)
+    }
+
+    /// What the convolution made, normalised, negative values multiplied by `slope`.
+    pub fn normalised(&self, made: Tensor<4>, slope: f64) -> Tensor<4> {
         if !on_processor(&made.device()) {
             return leaky_relu(self.norm.forward(made), slope);
         }

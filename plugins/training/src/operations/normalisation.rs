@@ -2,6 +2,7 @@
 //!
 //! What lies between the two is not kept: the gradient takes it from the input again.
 
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Values that are summed side by side.
@@ -23,44 +24,97 @@ pub(super) struct Layer<'a> {
     pub(super) slope: f32,
 }
 
-/// The values of one channel, picture by picture.
-fn of_channel(x: &[f32], channel: usize, channels: usize, cells: usize) -> impl Iterator<Item = &[f32]> {
-    x.chunks_exact((channels * cells).max(1)).map(move |picture| &picture[channel * cells..][..cells])
+/// Adds up what `term` makes of the values of a channel of `x` and `y` [n, channels, cells]: in lanes, and runs of them in f64. What the loop is
+/// made of has to be inlined to get the vectors of the machine, which closures under `dispatch` are not.
+struct Sums<'a, const N: usize, T: Fn(f32, f32) -> [f32; N]> {
+    x: &'a [f32],
+    y: &'a [f32],
+    channel: usize,
+    channels: usize,
+    cells: usize,
+    term: T,
 }
 
-/// Adds up what `term` makes of pairs of values: in lanes, and the lines in f64.
-fn sums<const N: usize>(
-    lines: impl Iterator<Item = (impl AsRef<[f32]>, impl AsRef<[f32]>)>,
-    term: impl Fn(f32, f32) -> [f32; N],
-) -> [f64; N] {
-    // Short runs in f32: the error does not grow with the picture.
-    const RUN: usize = 64 * LANES;
-    let mut all = [0f64; N];
-    for (a, b) in lines {
-        for (a, b) in a.as_ref().chunks(RUN).zip(b.as_ref().chunks(RUN)) {
-            let mut lanes = [[0f32; LANES]; N];
-            let (a, a_rest) = a.as_chunks::<LANES>();
-            let (b, b_rest) = b.as_chunks::<LANES>();
-            for (a, b) in a.iter().zip(b) {
-                for lane in 0..LANES {
-                    let terms = term(a[lane], b[lane]);
-                    for n in 0..N {
-                        lanes[n][lane] += terms[n];
+impl<const N: usize, T: Fn(f32, f32) -> [f32; N]> WithSimd for Sums<'_, N, T> {
+    type Output = [f64; N];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> [f64; N] {
+        // Short runs in f32: the error does not grow with the picture.
+        const RUN: usize = 64 * LANES;
+        let Self { x, y, channel, channels, cells, term } = self;
+        let picture = (channels * cells).max(1);
+        let mut all = [0f64; N];
+        for (x, y) in x.chunks_exact(picture).zip(y.chunks_exact(picture)) {
+            let [x, y] = [x, y].map(|values| &values[channel * cells..][..cells]);
+            for (x, y) in x.chunks(RUN).zip(y.chunks(RUN)) {
+                let mut lanes = [[0f32; LANES]; N];
+                let (x, x_rest) = x.as_chunks::<LANES>();
+                let (y, y_rest) = y.as_chunks::<LANES>();
+                for (x, y) in x.iter().zip(y) {
+                    for lane in 0..LANES {
+                        let terms = term(x[lane], y[lane]);
+                        for n in 0..N {
+                            lanes[n][lane] += terms[n];
+                        }
                     }
                 }
-            }
-            for (a, b) in a_rest.iter().zip(b_rest) {
-                let terms = term(*a, *b);
+                for (x, y) in x_rest.iter().zip(y_rest) {
+                    let terms = term(*x, *y);
+                    for n in 0..N {
+                        lanes[n][0] += terms[n];
+                    }
+                }
                 for n in 0..N {
-                    lanes[n][0] += terms[n];
+                    all[n] += lanes[n].iter().map(|&x| f64::from(x)).sum::<f64>();
                 }
             }
-            for n in 0..N {
-                all[n] += lanes[n].iter().map(|&x| f64::from(x)).sum::<f64>();
-            }
+        }
+        all
+    }
+}
+
+/// `out` = scale x + shift, negative values multiplied by `slope`.
+struct Rectified<'a> {
+    out: &'a mut [f32],
+    x: &'a [f32],
+    scale: f32,
+    shift: f32,
+    slope: f32,
+}
+
+impl WithSimd for Rectified<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { out, x, scale, shift, slope } = self;
+        for (out, x) in out.iter_mut().zip(x) {
+            let y = scale * x + shift;
+            *out = if y < 0.0 { slope * y } else { y };
         }
     }
-    all
+}
+
+/// `out` = scale g + along x + level, g the gradient of what [`Rectified`] made before it was rectified.
+struct Back<'a> {
+    made: Rectified<'a>,
+    gradient: &'a [f32],
+    along: f32,
+    level: f32,
+}
+
+impl WithSimd for Back<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { made: Rectified { out, x, scale, shift, slope }, gradient, along, level } = self;
+        for ((out, x), g) in out.iter_mut().zip(x).zip(gradient) {
+            let g = if scale * x + shift < 0.0 { slope * g } else { *g };
+            *out = scale * g + (along * x + level);
+        }
+    }
 }
 
 /// Mean and biased variance of each channel of `x` [n, channels, cells]: `[2, channels]`.
@@ -69,11 +123,12 @@ pub(super) fn statistics(x: &[f32], channels: usize, cells: usize) -> Vec<f32> {
     let both: Vec<[f32; 2]> = (0..channels)
         .into_par_iter()
         .map(|channel| {
-            let lines = || of_channel(x, channel, channels, cells).map(|line| (line, line));
-            let [sum] = sums(lines(), |x, _| [x]);
+            let arch = Arch::new();
+            let [sum] = arch.dispatch(Sums { x, y: x, channel, channels, cells, term: |x, _| [x] });
             let mean = (sum / count) as f32;
             // Around the mean, where nothing cancels.
-            let [squares] = sums(lines(), |x, _| [(x - mean) * (x - mean)]);
+            let square = |x, _| [(x - mean) * (x - mean)];
+            let [squares] = arch.dispatch(Sums { x, y: x, channel, channels, cells, term: square });
             [mean, (squares / count) as f32]
         })
         .collect();
@@ -103,10 +158,7 @@ impl Layer<'_> {
         let planes = out.par_chunks_mut(self.cells.max(1)).zip(x.par_chunks(self.cells.max(1)));
         planes.enumerate().for_each(|(plane, (out, x))| {
             let (scale, shift) = self.line(self.channel(plane));
-            for (out, x) in out.iter_mut().zip(x) {
-                let y = scale * x + shift;
-                *out = if y < 0.0 { self.slope * y } else { y };
-            }
+            Arch::new().dispatch(Rectified { out, x, scale, shift, slope: self.slope });
         });
         out
     }
@@ -118,16 +170,14 @@ impl Layer<'_> {
             .map(|channel| {
                 let (scale, shift) = self.line(channel);
                 let mean = self.mean[channel];
-                let lines = of_channel(x, channel, self.channels, self.cells).zip(of_channel(
-                    gradient,
-                    channel,
-                    self.channels,
-                    self.cells,
-                ));
-                let [offset, factor] = sums(lines, |x, g| {
-                    let g = if scale * x + shift < 0.0 { self.slope * g } else { g };
+                let slope = self.slope;
+                let term = |x, g| {
+                    let g = if scale * x + shift < 0.0 { slope * g } else { g };
                     [g, g * (x - mean)]
-                });
+                };
+                let Self { channels, cells, .. } = *self;
+                let [offset, factor] =
+                    Arch::new().dispatch(Sums { x, y: gradient, channel, channels, cells, term });
                 [factor * self.inverse(channel), offset]
             })
             .collect();
@@ -149,10 +199,8 @@ impl Layer<'_> {
             let along = -f64::from(scale) * of_factor / count * self.inverse(channel);
             let level = -f64::from(scale) * of_offset / count - along * f64::from(self.mean[channel]);
             let (along, level) = (along as f32, level as f32);
-            for ((out, x), g) in out.iter_mut().zip(x).zip(gradient) {
-                let g = if scale * x + shift < 0.0 { self.slope * g } else { *g };
-                *out = scale * g + (along * x + level);
-            }
+            let made = Rectified { out, x, scale, shift, slope: self.slope };
+            Arch::new().dispatch(Back { made, gradient, along, level });
         });
         out
     }
@@ -187,8 +235,11 @@ mod tests {
         let plain = Layer { slope: 1.0, ..layer(&found, &parameters) };
         let again = statistics(&plain.forward(&x), CHANNELS, CELLS);
         for channel in 0..CHANNELS {
-            let values: Vec<f64> =
-                of_channel(&x, channel, CHANNELS, CELLS).flatten().map(|&x| f64::from(x)).collect();
+            let values: Vec<f64> = x
+                .chunks_exact(CHANNELS * CELLS)
+                .flat_map(|p| &p[channel * CELLS..][..CELLS])
+                .map(|&x| f64::from(x))
+                .collect();
             let mean = values.iter().sum::<f64>() / values.len() as f64;
             assert!((f64::from(found[channel]) - mean).abs() < 1e-4);
             assert!((again[channel] - parameters[CHANNELS + channel]).abs() < 1e-4);
