@@ -1,7 +1,7 @@
 //! Synthetic defects on good scans.
 
 use crate::noise::{HILL, Hills};
-use crate::scans::Scan;
+use crate::scans::{Depth, Scan};
 use crate::texture::texture;
 use assay_training::layers::Draws;
 use std::f32::consts::PI;
@@ -13,10 +13,13 @@ const TRIES: usize = 8;
 /// The most of a picture that shines through a texture.
 const MOST_THROUGH: f32 = 0.8;
 
-/// Highest bump, as a share of the range of depths.
-const HIGHEST: f32 = 0.4;
+/// Highest bump, as a share of the reach of depths.
+const HIGHEST: f32 = 0.9;
 
-/// A change of a picture that counts as one, of its range.
+/// Lowest bump, in the least changes of depth that count.
+const LOWEST: f32 = 4.0;
+
+/// A change of colour that counts as one, of its range.
 const SEEN: f32 = 0.03;
 
 /// Where cells come from that are not in their place, in cells down and across.
@@ -54,8 +57,7 @@ impl Displacement {
 /// A vector in any direction whose length is in `lengths`, of the picture's side.
 fn vector(lengths: Range<f32>, size: usize, draws: &mut Draws) -> [f32; 2] {
     let angle = draws.uniform(1, f64::from(PI))[0];
-    let share = 0.5 * (draws.uniform(1, 1.0)[0] + 1.0);
-    let length = (lengths.start + share * (lengths.end - lengths.start)) * size as f32;
+    let length = (lengths.start + share(draws) * (lengths.end - lengths.start)) * size as f32;
     [angle.sin() * length, angle.cos() * length]
 }
 
@@ -88,7 +90,6 @@ impl Example {
 
     /// A scan in which all sensors see at one place what is at another.
     fn displaced(scan: &Scan<'_>, displacement: Displacement, size: usize, draws: &mut Draws) -> Self {
-        let mut example = Self::good(scan, size);
         let cells = size * size;
         for _ in 0..TRIES {
             let hills = Hills::new(size, draws);
@@ -96,88 +97,171 @@ impl Example {
                 (0..cells).map(|i| displacement.source(i, hills.heights[i], size)).collect();
             // On the part, or where it now seems to be.
             let moved = |i: usize| sources[i] != i && (scan.is_part(i) || scan.is_part(sources[i]));
-            let changed: Vec<Vec<bool>> = example
-                .pictures
-                .iter()
-                .map(|planes| {
-                    let apart =
-                        |i: usize, c: usize| (planes[c * cells + i] - planes[c * cells + sources[i]]).abs();
-                    (0..cells).map(|i| moved(i) && (0..3).any(|c| apart(i, c) > SEEN)).collect()
-                })
-                .collect();
-            let any = |i: usize| changed.iter().any(|sensor| sensor[i]);
-            if !(0..cells).any(any) {
+            let mut changed = Vec::new();
+            if let Some(planes) = scan.colour {
+                let apart =
+                    |i: usize, c: usize| (planes[c * cells + i] - planes[c * cells + sources[i]]).abs();
+                changed.push(mask(cells, |i| moved(i) && (0..3).any(|c| apart(i, c) > SEEN)));
+            }
+            if let Some(depth) = scan.depth {
+                let apart = |i: usize, j: usize| {
+                    depth.valid(i) != depth.valid(j)
+                        || (depth.depths[i] - depth.depths[j]).abs() > depth.scale.least()
+                };
+                changed.push(mask(cells, |i| moved(i) && apart(i, sources[i])));
+            }
+            let any = mask(cells, |i| changed.iter().any(|sensor| sensor[i] > 0.0));
+            if !any.contains(&1.0) {
                 continue;
             }
-            example.alone = changed[0].iter().map(|c| f32::from(u8::from(*c))).collect();
-            example.any = (0..cells).map(|i| f32::from(u8::from(any(i)))).collect();
-            for planes in &mut example.pictures {
-                let still = planes.clone();
-                for (i, v) in planes.iter_mut().enumerate() {
-                    *v = still[i - i % cells + sources[i % cells]];
-                }
-            }
-            break;
+            let mut values = Values::of(scan);
+            values.planes().for_each(|plane| {
+                let still = plane.to_vec();
+                plane.iter_mut().zip(&sources).for_each(|(v, &source)| *v = still[source]);
+            });
+            return Self { pictures: values.pictures(scan), alone: changed.swap_remove(0), any };
         }
-        example
+        Self::good(scan, size)
     }
 
     /// A scan with a texture in colour, heights in depth, or both; textures may be pieces of the `others`.
     pub(crate) fn textured(scan: &Scan<'_>, others: &[&[f32]], size: usize, draws: &mut Draws) -> Self {
-        let mut example = Self::good(scan, size);
+        let cells = size * size;
         let place = (0..TRIES).find_map(|_| {
             let hills = Hills::new(size, draws);
-            let mask: Vec<f32> =
-                (0..size * size).map(|i| f32::from(u8::from(hills.high(i) && scan.is_part(i)))).collect();
-            mask.contains(&1.0).then_some((hills, mask))
+            let place = mask(cells, |i| hills.high(i) && scan.is_part(i));
+            place.contains(&1.0).then_some((hills, place))
         });
-        let Some((hills, mask)) = place else { return example };
+        let Some((hills, place)) = place else { return Self::good(scan, size) };
         // Half of the defects show in both sensors, where there are two.
         let (in_colour, in_depth) = match (scan.colour.is_some(), scan.depth.is_some(), draws.below(4)) {
             (true, true, 0) => (true, false),
             (true, true, 1) => (false, true),
             (colour, depth, _) => (colour, depth),
         };
-        let cells = size * size;
-        let mut pictures = example.pictures.iter_mut();
-        if scan.colour.is_some()
-            && let Some(planes) = pictures.next()
-            && in_colour
-        {
-            let through = MOST_THROUGH * 0.5 * (draws.uniform(1, 1.0)[0] + 1.0);
+        let mut values = Values::of(scan);
+        if in_colour {
+            let through = MOST_THROUGH * share(draws);
             let texture = texture(others, size, draws);
-            for (i, v) in planes.iter_mut().enumerate() {
-                if mask[i % cells] > 0.0 {
+            for (i, v) in values.colour.iter_mut().enumerate() {
+                if place[i % cells] > 0.0 {
                     *v = (1.0 - through) * texture[i] + through * *v;
                 }
             }
         }
-        if in_depth && let Some(planes) = pictures.next() {
-            // As the paper: the noise itself; or a bump or dent in the surface.
-            let bump = (draws.below(2) == 0).then(|| HIGHEST * draws.uniform(1, 1.0)[0]);
-            for (i, v) in planes.iter_mut().enumerate() {
-                let height = hills.heights[i % cells];
-                if mask[i % cells] > 0.0 {
-                    *v = bump.map_or(height, |most| *v + most * height).clamp(0.0, 1.0);
-                }
+        let mut changed = mask(cells, |_| false);
+        if in_depth && let Some(depth) = scan.depth {
+            let top = (0..cells).filter(|&i| place[i] > 0.0).map(|i| hills.heights[i]).fold(HILL, f32::max);
+            let heights = Heights::draw(&depth, draws);
+            for i in (0..cells).filter(|&i| place[i] > 0.0) {
+                let before = values.depths[i];
+                values.depths[i] = heights.at(&depth, before, hills.heights[i], top);
+                let counts = !heights.grow() || (values.depths[i] - before).abs() > depth.scale.least();
+                changed[i] = f32::from(u8::from(counts));
             }
         }
-        let first = if scan.colour.is_some() { in_colour } else { in_depth };
-        if first {
-            example.alone.clone_from(&mask);
-        }
-        example.any = mask;
-        example
+        let pictures = values.pictures(scan);
+        let any = if in_colour { place.clone() } else { changed.clone() };
+        let alone = match scan.colour {
+            Some(_) if in_colour => place,
+            Some(_) => mask(cells, |_| false),
+            None => changed,
+        };
+        Self { pictures, alone, any }
     }
+}
+
+/// What noise makes of depths.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Heights {
+    /// As the paper: the noise in place of the depths.
+    Noise,
+    /// A bump or dent as high as this, with a step around it.
+    Step(f32),
+    /// A bump or dent as high as this, which grows from its edge.
+    Grown(f32),
+}
+
+impl Heights {
+    /// A quarter of them as the paper's; bumps are low as often as high, in decades.
+    fn draw(depth: &Depth<'_>, draws: &mut Draws) -> Self {
+        let highest = HIGHEST * depth.scale.reach;
+        let lowest = (LOWEST * depth.scale.least()).min(highest);
+        let height = lowest * (highest / lowest).powf(share(draws));
+        let height = if draws.below(2) == 0 { height } else { -height };
+        match draws.below(4) {
+            0 => Self::Noise,
+            1 => Self::Step(height),
+            _ => Self::Grown(height),
+        }
+    }
+
+    fn grow(self) -> bool {
+        matches!(self, Self::Grown(_))
+    }
+
+    /// The depth where it was `before`, the noise is `noise` and at most `top`.
+    fn at(self, depth: &Depth<'_>, before: f32, noise: f32, top: f32) -> f32 {
+        match self {
+            Self::Noise => depth.of_picture(noise),
+            Self::Step(height) => before + height * noise / top,
+            Self::Grown(height) => before + height * (noise - HILL) / (top - HILL).max(f32::MIN_POSITIVE),
+        }
+    }
+}
+
+/// A scan's values, to be changed.
+struct Values {
+    colour: Vec<f32>,
+    depths: Vec<f32>,
+    valid: Vec<f32>,
+}
+
+impl Values {
+    fn of(scan: &Scan<'_>) -> Self {
+        let depth = |part: for<'a> fn(&Depth<'a>) -> &'a [f32]| {
+            scan.depth.as_ref().map_or(Vec::new(), |d| part(d).to_vec())
+        };
+        Self {
+            colour: scan.colour.map_or(Vec::new(), <[f32]>::to_vec),
+            depths: depth(|d| d.depths),
+            valid: depth(|d| d.valid),
+        }
+    }
+
+    /// Every plane of every sensor.
+    fn planes(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        let Self { colour, depths, valid } = self;
+        let third = (colour.len() / 3).max(1);
+        colour.chunks_exact_mut(third).chain([depths.as_mut_slice(), valid.as_mut_slice()])
+    }
+
+    /// The pictures of `scan`'s sensors with these values.
+    fn pictures(&self, scan: &Scan<'_>) -> Vec<Vec<f32>> {
+        let colour = scan.colour.map(|_| self.colour.as_slice());
+        let depth = scan.depth.map(|depth| Depth { depths: &self.depths, valid: &self.valid, ..depth });
+        Scan { colour, depth }.pictures()
+    }
+}
+
+/// 1 where `is`, 0 elsewhere.
+fn mask(cells: usize, is: impl Fn(usize) -> bool) -> Vec<f32> {
+    (0..cells).map(|i| f32::from(u8::from(is(i)))).collect()
+}
+
+/// A number from 0 to 1.
+fn share(draws: &mut Draws) -> f32 {
+    0.5 * (draws.uniform(1, 1.0)[0] + 1.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scans::Shape;
+    use crate::scans::{Scale, Shape};
 
     const SIZE: usize = 32;
     const CELLS: usize = SIZE * SIZE;
+    const SCALE: Scale = Scale { reach: 0.5, relief: [0.02, 0.03], noise: 0.006 };
 
     /// A slope in colour and depth on a disc, without depths around it.
     fn row() -> Vec<f32> {
@@ -195,7 +279,7 @@ mod tests {
     #[test]
     fn displaced_cells_change_in_all_sensors_where_the_masks_say_and_nowhere_else() {
         let row = row();
-        let scan = Shape { size: SIZE, colour: true, depth: true }.scan(&row, 0.5);
+        let scan = Shape { size: SIZE, colour: true, depth: true }.scan(&row, SCALE);
         let good = Example::good(&scan, SIZE);
         let mut draws = Draws::new(3);
         let mut found = 0;
@@ -205,10 +289,12 @@ mod tests {
                 _ => Displacement::elsewhere(SIZE, &mut draws),
             };
             let bad = Example::displaced(&scan, displacement, SIZE, &mut draws);
-            let change = |sensor: usize, i: usize| {
-                (0..3).any(|c| {
-                    (bad.pictures[sensor][c * CELLS + i] - good.pictures[sensor][c * CELLS + i]).abs() > SEEN
-                })
+            let apart = |sensor: usize, i: usize| (bad.pictures[sensor][i] - good.pictures[sensor][i]).abs();
+            // The first plane of depth's picture is depth itself: twice the reach over 0.9.
+            let least = 0.45 * SCALE.least() / SCALE.reach;
+            let change = |sensor: usize, i: usize| match sensor {
+                0 => (0..3).any(|c| apart(0, c * CELLS + i) > SEEN),
+                _ => apart(1, i) > least - 1e-6,
             };
             for i in 0..CELLS {
                 // Beside the part nothing is a defect.
@@ -220,6 +306,39 @@ mod tests {
             found += usize::from(bad.any.contains(&1.0));
         }
         assert!(found > 40, "{found} of 60");
+    }
+
+    #[test]
+    fn bumps_are_torn_or_grow_from_their_edge_up_to_their_height() {
+        let row = row();
+        let depth = Shape { size: SIZE, colour: true, depth: true }.scan(&row, SCALE).depth.unwrap();
+        let at = |heights: Heights, noise| heights.at(&depth, 0.1, noise, 0.8);
+        assert_eq!(at(Heights::Grown(0.2), HILL), 0.1);
+        assert!((at(Heights::Grown(-0.2), 0.65) - 0.0).abs() < 1e-6);
+        assert!(
+            (at(Heights::Grown(0.2), 0.8) - 0.3).abs() < 1e-6
+                && (at(Heights::Step(0.2), 0.8) - 0.3).abs() < 1e-6
+        );
+        assert!(at(Heights::Step(0.2), HILL) > 0.2);
+        // The paper's: the picture is the noise.
+        assert!(
+            (at(Heights::Noise, 0.55) - 0.0).abs() < 1e-6 && (at(Heights::Noise, 1.0) - 0.5).abs() < 1e-6
+        );
+        let mut draws = Draws::new(1);
+        let mut kinds = [0; 3];
+        for _ in 0..400 {
+            let (kind, height) = match Heights::draw(&depth, &mut draws) {
+                Heights::Noise => (0, 0.2),
+                Heights::Step(height) => (1, height),
+                Heights::Grown(height) => (2, height),
+            };
+            kinds[kind] += 1;
+            assert!(
+                (2.0 * SCALE.least() - 1e-6..0.9 * SCALE.reach + 1e-6).contains(&height.abs()),
+                "{height}"
+            );
+        }
+        assert!(kinds[0] > 70 && kinds[1] > 70 && kinds[2] > 150, "{kinds:?}");
     }
 
     #[test]

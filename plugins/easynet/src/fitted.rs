@@ -3,13 +3,13 @@
 use crate::defects::Example;
 use crate::gate::{Seen, Which, entropy, score};
 use crate::network::{ALONE, SEEN_ALONE, SEEN_TOGETHER, SENSORS, TOGETHER};
-use crate::scans::Shape;
+use crate::scans::{Scale, Shape};
 use assay_sdk::state::{read_count, read_f64, read_u8s, read_u64, write_f64, write_u8s, write_u64};
 use assay_sdk::{Error, Host, NamedTensor, OnnxSession, Result};
 use std::io::{Read, Write};
 
 /// Changes with the layout of the saved state.
-const STATE_VERSION: u64 = 1;
+const STATE_VERSION: u64 = 2;
 
 /// Most bytes of a saved network.
 const MOST_BYTES: usize = 1 << 31;
@@ -98,8 +98,7 @@ impl Running {
 /// What a fit leaves.
 pub(crate) struct Fitted {
     pub(crate) network: Running,
-    /// How far depths lie from a scan's median.
-    pub(crate) reach: f32,
+    pub(crate) scale: Scale,
     /// From this gain of entropy on both sensors count.
     pub(crate) threshold: f64,
 }
@@ -108,7 +107,7 @@ impl Fitted {
     /// The map of a scan's row and its image score.
     pub(crate) fn score(&self, row: &[f32]) -> Result<(Vec<f32>, f64)> {
         let shape = self.network.shape;
-        let maps = self.network.maps(&shape.scan(row, self.reach).pictures())?;
+        let maps = self.network.maps(&shape.scan(row, self.scale).pictures())?;
         let map = match maps {
             Maps { together: Some(together), alone: None, .. } => together,
             Maps { together: Some(together), gain: Some(gain), .. } if gain >= self.threshold => together,
@@ -122,7 +121,8 @@ impl Fitted {
         let Shape { size, colour, depth } = self.network.shape;
         let numbers = [STATE_VERSION, size as u64, u64::from(colour), u64::from(depth)];
         numbers.iter().try_for_each(|&n| write_u64(out, n))?;
-        write_f64(out, f64::from(self.reach))?;
+        let Scale { reach, relief: [fine, coarse], noise } = self.scale;
+        [reach, fine, coarse, noise].iter().try_for_each(|&v| write_f64(out, f64::from(v)))?;
         write_f64(out, self.threshold)?;
         write_u64(out, self.network.onnx.len() as u64)?;
         write_u8s(out, &self.network.onnx)
@@ -138,13 +138,15 @@ impl Fitted {
         if saved != [shape.size as u64, u64::from(shape.colour), u64::from(shape.depth)] {
             return Err(Error::state("the saved network is for other sensors or another size; fit again"));
         }
-        let (reach, threshold) = (read_f64(input)? as f32, read_f64(input)?);
-        if !(reach.is_finite() && reach > 0.0) {
-            return Err(Error::state("the saved range of depths is none"));
+        let mut length = || read_f64(input).map(|v| v as f32);
+        let [reach, fine, coarse, noise] = [length()?, length()?, length()?, length()?];
+        if ![reach, fine, coarse, noise].iter().all(|v| v.is_finite() && *v > 0.0) {
+            return Err(Error::state("the saved scale of depths is none"));
         }
+        let (scale, threshold) = (Scale { reach, relief: [fine, coarse], noise }, read_f64(input)?);
         let bytes = read_count(input, MOST_BYTES, "bytes of a network")?;
         let onnx = read_u8s(input, bytes)?;
         let which = Which::of(shape.sensors(), threshold);
-        Ok(Self { network: Running::new(onnx, shape, which, host)?, reach, threshold })
+        Ok(Self { network: Running::new(onnx, shape, which, host)?, scale, threshold })
     }
 }

@@ -139,11 +139,13 @@ impl Method for EasyNet {
         licence: "MIT OR Apache-2.0",
         paper: "Chen, Xie, Liu, Wang, Luo, Zhao, Yuan: EasyNet: An Easy Network for 3D Industrial Anomaly Detection (ACM MM 2023)",
         deviations: "The network is the mean of the training's last steps, where that segments synthetic defects on scans held out of the \
-                     training best, and the gate's threshold is chosen on these, a gate only where it is better than none by a standard error; the \
-                     published code takes both from the test scans. Textures are procedural or pieces of training scans. Depth is scaled by the range of \
-                     all training scans around the scan's median, not by each scan's own range; half of the defects of depth are bumps and dents, and a \
-                     quarter each show in colour or depth alone. Half of all defects are none of the paper's: the surface is bent, or a piece is missing \
-                     or of another place, in both sensors. The network sees a square around the part (`crop`). Width, size, steps and rate are \
+                     training best, and the gate's threshold is chosen on these; the published code takes both from the test scans. \
+                     Textures are procedural or pieces of training scans. Depth is scaled by the range of all training scans around the \
+                     scan's median, not by each scan's own range, and two of its three channels show its relief: what it lies above or below \
+                     the mean around it, in two windows, low relief enlarged. Three quarters of the defects of depth are bumps and dents, low ones \
+                     as often as high ones, with a step around them or growing from their edge; a quarter of the paper's defects each show in \
+                     colour or depth alone. Half of all defects are none of the paper's: the surface is bent, or a piece is missing or of \
+                     another place, in both sensors. The network sees a square around the part (`crop`). Width, size, steps and rate are \
                      parameters.",
         inputs: &[
             InputPort {
@@ -227,10 +229,10 @@ impl Method for EasyNet {
         if learned.nrows() == 0 || held.nrows() == 0 {
             return Err(Error::input("colour", "easynet takes at least two scans to learn from"));
         }
-        let reach = shape.reach(learned.rows().into_iter().filter_map(|row| row.to_slice()));
-        let scans = |rows| Scans { shape, rows, reach };
+        let scale = shape.scale(learned.rows().into_iter().filter_map(|row| row.to_slice()));
+        let scans = |rows| Scans { shape, rows, scale };
         let (network, threshold) = self.train(scans(learned.view()), scans(held.view()))?;
-        self.fitted = Some(Fitted { network, reach, threshold });
+        self.fitted = Some(Fitted { network, scale, threshold });
         Ok(Next::Done)
     }
 

@@ -91,33 +91,74 @@ impl Shape {
     }
 
     /// The parts of a row.
-    pub(crate) fn scan<'a>(self, row: &'a [f32], reach: f32) -> Scan<'a> {
+    pub(crate) fn scan<'a>(self, row: &'a [f32], scale: Scale) -> Scan<'a> {
         let (colour, depth) = row.split_at(if self.colour { 3 * self.cells() } else { 0 });
         let (depths, valid) = depth.split_at(depth.len() / 2);
         Scan {
             colour: self.colour.then_some(colour),
-            depth: self.depth.then_some(Depth { depths, valid, reach }),
+            depth: self.depth.then_some(Depth { depths, valid, scale, size: self.size }),
         }
     }
 
-    /// How far depths lie from a scan's median: all but a thousandth of those of `rows`.
-    pub(crate) fn reach<'a>(self, rows: impl Iterator<Item = &'a [f32]>) -> f32 {
+    /// What the depths of `rows` are measured by.
+    pub(crate) fn scale<'a>(self, rows: impl Iterator<Item = &'a [f32]>) -> Scale {
         // At most so many depths of each row are sorted.
         const SOME: usize = 4096;
-        let mut far = Vec::new();
+        let mut all: [Vec<f32>; 4] = Default::default();
         for row in rows {
-            if let Some(Depth { depths, valid, .. }) = self.scan(row, 1.0).depth {
-                let step = depths.len().div_ceil(SOME).max(1);
-                let measured = depths.iter().zip(valid).step_by(step).filter(|(_, v)| **v > 0.0);
-                far.extend(measured.map(|(d, _)| d.abs()));
+            let Some(depth) = self.scan(row, Scale::ONE).depth else { continue };
+            let [fine, coarse] = AROUND.map(|share| depth.relief(reach_of(share, self.size)));
+            let step = depth.depths.len().div_ceil(SOME).max(1);
+            for (all, plane) in all.iter_mut().zip([depth.depths.to_vec(), fine, coarse, depth.relief(1)]) {
+                let measured = (0..plane.len()).step_by(step).filter(|&i| depth.valid(i));
+                all.extend(measured.map(|i| plane[i].abs()));
             }
         }
-        far.sort_unstable_by(f32::total_cmp);
-        far.get(far.len() - far.len().div_ceil(1000).min(far.len()))
-            .copied()
-            .unwrap_or(0.0)
-            .max(f32::MIN_POSITIVE)
+        let mut quantile = |plane: usize, share: f64| {
+            all[plane].sort_unstable_by(f32::total_cmp);
+            let at = (share * all[plane].len() as f64) as usize;
+            all[plane].get(at).copied().unwrap_or(0.0)
+        };
+        let reach = quantile(0, 0.999).max(f32::MIN_POSITIVE);
+        // A perfect plane has no relief to measure by.
+        let relief = [1, 2].map(|plane| quantile(plane, 0.5).max(FLATTEST * reach));
+        Scale { reach, relief, noise: quantile(3, 0.25).max(LEAST_NOISE * reach) }
     }
+}
+
+/// What the depths of a product's good scans are measured by, in their unit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Scale {
+    /// How far depths lie from a scan's median: all but a thousandth of them.
+    pub(crate) reach: f32,
+    /// How far they lie from the mean around them, in windows of each size: half of them.
+    pub(crate) relief: [f32; 2],
+    /// How far they lie from the mean of their neighbours: a quarter of them, where the surface is smoothest.
+    pub(crate) noise: f32,
+}
+
+impl Scale {
+    const ONE: Self = Self { reach: 1.0, relief: [1.0; 2], noise: 1.0 };
+
+    /// A change of depth that counts as one.
+    pub(crate) fn least(&self) -> f32 {
+        VISIBLE * self.noise
+    }
+}
+
+/// What stands out of noise.
+const VISIBLE: f32 = 5.0;
+
+/// The windows that relief is seen in, as shares of the picture's side.
+const AROUND: [f64; 2] = [1.0 / 16.0, 1.0 / 8.0];
+
+/// The least relief, and the least noise, of the reach.
+const FLATTEST: f32 = 1e-3;
+const LEAST_NOISE: f32 = 1e-4;
+
+/// How far a window of this share of a picture of `size` reaches from its middle, in cells.
+fn reach_of(share: f64, size: usize) -> usize {
+    ((share * size as f64) as usize / 2).max(1)
 }
 
 /// A scan's pictures, borrowed.
@@ -130,9 +171,12 @@ pub(crate) struct Scan<'a> {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Depth<'a> {
-    depths: &'a [f32],
-    valid: &'a [f32],
-    reach: f32,
+    /// In the sensor's unit, around the scan's median; 0 where there is none.
+    pub(crate) depths: &'a [f32],
+    /// Above 0 where there is a depth.
+    pub(crate) valid: &'a [f32],
+    pub(crate) scale: Scale,
+    pub(crate) size: usize,
 }
 
 impl Depth<'_> {
@@ -141,13 +185,59 @@ impl Depth<'_> {
         self.valid[i] > 0.0
     }
 
-    /// The picture: [`LEAST_DEPTH`] to 1 over the reach around the median, 0 where there is no depth.
-    pub(crate) fn picture(&self) -> Vec<f32> {
+    /// The depth that is `value` in the picture.
+    pub(crate) fn of_picture(&self, value: f32) -> f32 {
+        self.scale.reach * (2.0 * (value - LEAST_DEPTH) / (1.0 - LEAST_DEPTH) - 1.0)
+    }
+
+    /// The picture: depths, and their relief in two windows, each [`LEAST_DEPTH`] to 1; 0 where there is no depth. The reach is spread evenly;
+    /// relief x on a scale s becomes x / (|x| + s), so that a bump shows beside an edge that is a hundred times as high.
+    fn picture(&self) -> Vec<f32> {
         let spread = 0.5 * (1.0 - LEAST_DEPTH);
-        let value = |(d, v): (&f32, &f32)| {
-            if *v > 0.0 { LEAST_DEPTH + spread * ((d / self.reach).clamp(-1.0, 1.0) + 1.0) } else { 0.0 }
+        let mut planes = Vec::with_capacity(3 * self.depths.len());
+        let mut plane = |values: &[f32], shown: &dyn Fn(f32) -> f32| {
+            planes.extend(
+                values
+                    .iter()
+                    .zip(self.valid)
+                    .map(|(d, v)| if *v > 0.0 { LEAST_DEPTH + spread * (shown(*d) + 1.0) } else { 0.0 }),
+            );
         };
-        self.depths.iter().zip(self.valid).map(value).collect()
+        let Scale { reach, relief, .. } = self.scale;
+        plane(self.depths, &|d| (d / reach).clamp(-1.0, 1.0));
+        for (share, scale) in AROUND.into_iter().zip(relief) {
+            plane(&self.relief(reach_of(share, self.size)), &|d| d / (d.abs() + scale));
+        }
+        planes
+    }
+
+    /// How far depths lie from the mean of those up to `half` cells around them.
+    fn relief(&self, half: usize) -> Vec<f32> {
+        let side = self.size + 1;
+        // Sums of depths and their number, of all cells above and to the left.
+        let mut sums = vec![[0.0f64; 2]; side * side];
+        for y in 0..self.size {
+            let mut line = [0.0; 2];
+            for x in 0..self.size {
+                let i = y * self.size + x;
+                if self.valid(i) {
+                    line = [line[0] + f64::from(self.depths[i]), line[1] + 1.0];
+                }
+                let above = sums[y * side + x + 1];
+                sums[(y + 1) * side + x + 1] = [above[0] + line[0], above[1] + line[1]];
+            }
+        }
+        let range = |p: usize| (p.saturating_sub(half), (p + half + 1).min(self.size));
+        let mean = |i: usize| {
+            let ((top, bottom), (left, right)) = (range(i / self.size), range(i % self.size));
+            let [sum, count] = [0, 1].map(|k| {
+                sums[bottom * side + right][k] - sums[top * side + right][k] - sums[bottom * side + left][k]
+                    + sums[top * side + left][k]
+            });
+            (sum / count.max(1.0)) as f32
+        };
+        let relief = |i: usize| if self.valid(i) { self.depths[i] - mean(i) } else { 0.0 };
+        (0..self.depths.len()).map(relief).collect()
     }
 }
 
@@ -160,7 +250,7 @@ impl Scan<'_> {
     /// The pictures of the sensors, colour first, three planes each.
     pub(crate) fn pictures(&self) -> Vec<Vec<f32>> {
         let colour = self.colour.map(<[f32]>::to_vec);
-        colour.into_iter().chain(self.depth.map(|d| d.picture().repeat(3))).collect()
+        colour.into_iter().chain(self.depth.map(|d| d.picture())).collect()
     }
 }
 

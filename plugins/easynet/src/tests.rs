@@ -4,7 +4,7 @@ use crate::EasyNet;
 use crate::defects::Example;
 use crate::fitted::sensors;
 use crate::gate::Which;
-use crate::scans::{Scan, Shape};
+use crate::scans::{Scale, Scan, Shape};
 use crate::train::{Learned, Options, Scans, learn};
 use crate::window::Window;
 use assay_sdk::testing::{Runner, TestValue};
@@ -17,6 +17,7 @@ use ndarray::Array2;
 use rten_tensor::AsView as _;
 
 const SIZE: usize = 32;
+const SCALE: Scale = Scale { reach: 0.003, relief: [1e-4; 2], noise: 2e-5 };
 const BOTH: Shape = Shape { size: SIZE, colour: true, depth: true };
 
 /// Striped parts on a plane without depths, shifted by a few pixels each.
@@ -46,7 +47,7 @@ fn scans(shape: Shape, rows: &Array2<f32>) -> Scans<'_> {
     Scans {
         shape,
         rows: rows.view(),
-        reach: shape.reach(rows.rows().into_iter().filter_map(|r| r.to_slice())),
+        scale: shape.scale(rows.rows().into_iter().filter_map(|r| r.to_slice())),
     }
 }
 
@@ -121,22 +122,25 @@ fn the_file_gives_the_maps_that_the_network_gave_whichever_sensors_there_are() {
     }
 }
 
-/// What defects change: whether colour and depth are other than the scan's where, and only where, their masks say so.
+/// In how many cells defects change colour and depth, which they do where, and only where, their masks say so.
 fn changed(scan: &Scan<'_>, example: &Example) -> [usize; 2] {
     let good = scan.pictures();
-    [0, 1].map(|sensor| {
-        let other = (0..3 * SIZE * SIZE).filter(|&i| example.pictures[sensor][i] != good[sensor][i]);
-        let other: Vec<usize> = other.map(|i| i % (SIZE * SIZE)).collect();
-        assert!(other.iter().all(|&i| example.any[i] == 1.0 && scan.is_part(i)));
-        assert!(sensor == 1 || other.iter().all(|&i| example.alone[i] == 1.0));
-        other.len()
-    })
+    let apart = |sensor: usize, i: usize| (example.pictures[sensor][i] - good[sensor][i]).abs();
+    let cells = SIZE * SIZE;
+    let colour = (0..cells).filter(|&i| (0..3).any(|c| apart(0, c * cells + i) > 0.0));
+    // Depth itself: its relief changes around a defect, too.
+    let least = 0.45 * SCALE.least() / SCALE.reach + 1e-6;
+    let depth = (0..cells).filter(|&i| apart(1, i) > least);
+    let (colour, depth): (Vec<usize>, Vec<usize>) = (colour.collect(), depth.collect());
+    assert!(colour.iter().all(|&i| example.alone[i] == 1.0));
+    assert!(colour.iter().chain(&depth).all(|&i| example.any[i] == 1.0 && scan.is_part(i)));
+    [colour.len(), depth.len()]
 }
 
 #[test]
 fn defects_lie_on_the_part_and_show_in_both_sensors_or_in_one() {
     let rows = rows(BOTH, 1, 3);
-    let scan = BOTH.scan(rows.row(0).to_slice().unwrap(), 0.003);
+    let scan = BOTH.scan(rows.row(0).to_slice().unwrap(), SCALE);
     let mut draws = Draws::new(9);
     let mut kinds = [0; 4];
     for _ in 0..100 {
@@ -147,6 +151,32 @@ fn defects_lie_on_the_part_and_show_in_both_sensors_or_in_one() {
     }
     // None where no noise was high on the part; otherwise a quarter, a quarter and a half.
     assert!(kinds[0] < 10 && kinds[1] > 10 && kinds[2] > 10 && kinds[3] > 30, "{kinds:?}");
+}
+
+#[test]
+fn relief_shows_a_low_bump_beside_a_high_edge_and_nothing_of_a_slope() {
+    let step = |i: usize| if i % SIZE < 8 { 0.01 } else { 0.0 };
+    let slope = |i: usize| 1e-4 * (i / SIZE) as f32;
+    let bump = |i: usize| if i == 20 * SIZE + 20 { 1e-3 } else { 0.0 };
+    let mut row: Vec<f32> = (0..SIZE * SIZE).map(|i| step(i) + slope(i) + bump(i)).collect();
+    row.extend((0..SIZE * SIZE).map(|i| f32::from(u8::from(i != 5 * SIZE + 20))));
+    let shape = Shape { size: SIZE, colour: false, depth: true };
+    let scale = Scale { reach: 0.012, relief: [1e-3; 2], noise: 1e-5 };
+    let picture = shape.scan(&row, scale).pictures().remove(0);
+    let at = |plane: usize, y: usize, x: usize| picture[(plane * SIZE + y) * SIZE + x];
+    // A hundredth of the range is a fifth of the relief's.
+    assert!((at(0, 20, 20) - at(0, 20, 21) - 0.45 * 1e-3 / 0.012).abs() < 1e-5);
+    for plane in [1, 2] {
+        assert!((at(plane, 12, 16) - 0.55).abs() < 1e-3, "a slope");
+        assert!(at(plane, 20, 20) > 0.72 && at(plane, 20, 20) < 0.78, "a bump");
+        assert!(at(plane, 12, 7) > 0.85 && at(plane, 12, 8) < 0.25, "an edge");
+        assert_eq!(at(plane, 5, 20), 0.0, "no depth");
+        assert!((at(plane, 5, 19) - 0.55).abs() < 1e-2, "beside what has none");
+    }
+    let scale = shape.scale([row.as_slice()].into_iter());
+    assert!((0.0125..0.0132).contains(&scale.reach), "{scale:?}");
+    // Half of the cells lie on the slope, away from the edge and from the picture's.
+    assert!(scale.relief.iter().all(|r| (1e-3 * scale.reach..2e-4).contains(r)), "{scale:?}");
 }
 
 /// A grid as a value of a port.

@@ -4,7 +4,7 @@ use crate::defects::Example;
 use crate::fitted::sensors;
 use crate::gate::Which;
 use crate::network::{Network, Seen};
-use crate::scans::Shape;
+use crate::scans::{Scale, Shape};
 use assay_training::burn::optim::AdamConfig;
 use assay_training::burn::tensor::{Device, Tensor, TensorData};
 use assay_training::export::values;
@@ -44,8 +44,7 @@ pub(crate) struct Options {
 pub(crate) struct Scans<'a> {
     pub(crate) shape: Shape,
     pub(crate) rows: ArrayView2<'a, f32>,
-    /// How far depths lie from a scan's median.
-    pub(crate) reach: f32,
+    pub(crate) scale: Scale,
 }
 
 impl<'a> Scans<'a> {
@@ -58,7 +57,7 @@ impl<'a> Scans<'a> {
 
     /// Scan `i` as it is.
     pub(crate) fn good(&self, i: usize) -> Example {
-        Example::good(&self.shape.scan(self.row(i), self.reach), self.shape.size)
+        Example::good(&self.shape.scan(self.row(i), self.scale), self.shape.size)
     }
 
     /// Scan `i` with a defect, filled with textures that are pieces of these scans, too.
@@ -68,7 +67,7 @@ impl<'a> Scans<'a> {
             0 => Vec::new(),
             n => (0..self.rows.nrows()).map(|i| &self.row(i)[..n]).collect(),
         };
-        Example::defective(&self.shape.scan(self.row(i), self.reach), &others, self.shape.size, draws)
+        Example::defective(&self.shape.scan(self.row(i), self.scale), &others, self.shape.size, draws)
     }
 
     /// At most `most` scans, evenly taken, as they are and with a defect, the same ones for a seed.
