@@ -139,7 +139,8 @@ impl Method for EasyNet {
         licence: "MIT OR Apache-2.0",
         paper: "Chen, Xie, Liu, Wang, Luo, Zhao, Yuan: EasyNet: An Easy Network for 3D Industrial Anomaly Detection (ACM MM 2023)",
         deviations: "The network is the mean of the training's last steps, where that segments synthetic defects on scans held out of the \
-                     training best, and the gate's threshold is chosen on these; the published code takes both from the test scans. \
+                     training best, and the gate's threshold is chosen on these, a gate only where it is better than none by a standard \
+                     error; the published code takes both from the test scans. \
                      Textures are procedural or pieces of training scans. Depth is scaled by the range of all training scans around the \
                      scan's median, not by each scan's own range, and two of its three channels show its relief: what it lies above or below \
                      the mean around it, in two windows, low relief enlarged. Three quarters of the defects of depth are bumps and dents, low ones \
