@@ -61,6 +61,9 @@ fn vector(lengths: Range<f32>, size: usize, draws: &mut Draws) -> [f32; 2] {
     [angle.sin() * length, angle.cos() * length]
 }
 
+/// Most defects of a defective scan.
+const MOST_DEFECTS: usize = 4;
+
 /// A scan to learn from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Example {
@@ -79,20 +82,55 @@ impl Example {
         Self { pictures: scan.pictures(), alone: none.clone(), any: none }
     }
 
-    /// A scan with a defect: half of them as the paper's, the others what happens to parts.
+    /// A scan with one to four defects: half of them as the paper's, the others what happens to parts. Textures may be pieces of the `others`.
     pub(crate) fn defective(scan: &Scan<'_>, others: &[&[f32]], size: usize, draws: &mut Draws) -> Self {
-        match draws.below(4) {
-            0 => Self::displaced(scan, Displacement::bent(size, draws), size, draws),
-            1 => Self::displaced(scan, Displacement::elsewhere(size, draws), size, draws),
-            _ => Self::textured(scan, others, size, draws),
+        let mut made = Changed::none(scan, size);
+        for _ in 0..1 + draws.below(MOST_DEFECTS) {
+            let before = made.values.scan(scan);
+            let next = match draws.below(4) {
+                0 => Changed::displaced(&before, Displacement::bent(size, draws), size, draws),
+                1 => Changed::displaced(&before, Displacement::elsewhere(size, draws), size, draws),
+                _ => Changed::textured(&before, others, size, draws),
+            };
+            made = made.then(next);
         }
+        made.example(scan)
+    }
+}
+
+/// A scan's values after a defect, and where it lies.
+pub(crate) struct Changed {
+    values: Values,
+    /// Where the first sensor sees it.
+    pub(crate) alone: Vec<f32>,
+    /// Where any sensor does.
+    any: Vec<f32>,
+}
+
+impl Changed {
+    fn none(scan: &Scan<'_>, size: usize) -> Self {
+        let none = vec![0.0; size * size];
+        Self { values: Values::of(scan), alone: none.clone(), any: none }
+    }
+
+    /// This, and what was made of its values.
+    fn then(self, mut next: Self) -> Self {
+        for (all, before) in [(&mut next.alone, self.alone), (&mut next.any, self.any)] {
+            all.iter_mut().zip(before).for_each(|(after, before)| *after = after.max(before));
+        }
+        next
+    }
+
+    /// `scan` as it is now.
+    pub(crate) fn example(self, scan: &Scan<'_>) -> Example {
+        Example { pictures: self.values.scan(scan).pictures(), alone: self.alone, any: self.any }
     }
 
     /// A scan in which all sensors see at one place what is at another.
     fn displaced(scan: &Scan<'_>, displacement: Displacement, size: usize, draws: &mut Draws) -> Self {
         let cells = size * size;
         for _ in 0..TRIES {
-            let hills = Hills::new(size, draws);
+            let hills = hills(scan, size, draws);
             let sources: Vec<usize> =
                 (0..cells).map(|i| displacement.source(i, hills.heights[i], size)).collect();
             // On the part, or where it now seems to be.
@@ -119,22 +157,22 @@ impl Example {
                 let still = plane.to_vec();
                 plane.iter_mut().zip(&sources).for_each(|(v, &source)| *v = still[source]);
             });
-            return Self { pictures: values.pictures(scan), alone: changed.swap_remove(0), any };
+            return Self { values, alone: changed.swap_remove(0), any };
         }
-        Self::good(scan, size)
+        Self::none(scan, size)
     }
 
     /// A scan with a texture in colour, heights in depth, or both; textures may be pieces of the `others`.
     pub(crate) fn textured(scan: &Scan<'_>, others: &[&[f32]], size: usize, draws: &mut Draws) -> Self {
         let cells = size * size;
         let place = (0..TRIES).find_map(|_| {
-            let hills = Hills::new(size, draws);
+            let hills = hills(scan, size, draws);
             let place = mask(cells, |i| hills.high(i) && scan.is_part(i));
             place.contains(&1.0).then_some((hills, place))
         });
-        let Some((hills, place)) = place else { return Self::good(scan, size) };
-        // Half of the defects show in both sensors, where there are two.
-        let (in_colour, in_depth) = match (scan.colour.is_some(), scan.depth.is_some(), draws.below(4)) {
+        let Some((hills, place)) = place else { return Self::none(scan, size) };
+        // Where there are two sensors, a third of the defects shows in both, and one in each.
+        let (in_colour, in_depth) = match (scan.colour.is_some(), scan.depth.is_some(), draws.below(3)) {
             (true, true, 0) => (true, false),
             (true, true, 1) => (false, true),
             (colour, depth, _) => (colour, depth),
@@ -160,15 +198,23 @@ impl Example {
                 changed[i] = f32::from(u8::from(counts));
             }
         }
-        let pictures = values.pictures(scan);
         let any = if in_colour { place.clone() } else { changed.clone() };
         let alone = match scan.colour {
             Some(_) if in_colour => place,
             Some(_) => mask(cells, |_| false),
             None => changed,
         };
-        Self { pictures, alone, any }
+        Self { values, alone, any }
     }
+}
+
+/// Where a defect lies: every other one on one hill alone.
+fn hills(scan: &Scan<'_>, size: usize, draws: &mut Draws) -> Hills {
+    let mut hills = Hills::new(size, draws);
+    if draws.below(2) == 0 {
+        hills.keep_one(size, |i| scan.is_part(i), draws);
+    }
+    hills
 }
 
 /// What noise makes of depths.
@@ -236,11 +282,11 @@ impl Values {
         colour.chunks_exact_mut(third).chain([depths.as_mut_slice(), valid.as_mut_slice()])
     }
 
-    /// The pictures of `scan`'s sensors with these values.
-    fn pictures(&self, scan: &Scan<'_>) -> Vec<Vec<f32>> {
+    /// `scan` with these values.
+    fn scan<'a>(&'a self, scan: &Scan<'a>) -> Scan<'a> {
         let colour = scan.colour.map(|_| self.colour.as_slice());
         let depth = scan.depth.map(|depth| Depth { depths: &self.depths, valid: &self.valid, ..depth });
-        Scan { colour, depth }.pictures()
+        Scan { colour, depth }
     }
 }
 
@@ -288,7 +334,7 @@ mod tests {
                 0 => Displacement::bent(SIZE, &mut draws),
                 _ => Displacement::elsewhere(SIZE, &mut draws),
             };
-            let bad = Example::displaced(&scan, displacement, SIZE, &mut draws);
+            let bad = Changed::displaced(&scan, displacement, SIZE, &mut draws).example(&scan);
             let apart = |sensor: usize, i: usize| (bad.pictures[sensor][i] - good.pictures[sensor][i]).abs();
             // The first plane of depth's picture is depth itself: twice the reach over 0.9.
             let least = 0.45 * SCALE.least() / SCALE.reach;
@@ -306,6 +352,31 @@ mod tests {
             found += usize::from(bad.any.contains(&1.0));
         }
         assert!(found > 40, "{found} of 60");
+    }
+
+    #[test]
+    fn defects_of_one_scan_lie_where_the_mask_says_and_leave_the_rest_of_the_part() {
+        let row = row();
+        let scan = Shape { size: SIZE, colour: true, depth: true }.scan(&row, SCALE);
+        let (good, depth) = (Example::good(&scan, SIZE), scan.depth.unwrap());
+        let mut draws = Draws::new(5);
+        let (mut any, mut alone) = (0, 0);
+        for _ in 0..60 {
+            let bad = Example::defective(&scan, &[], SIZE, &mut draws);
+            let apart = |sensor: usize, i: usize| (bad.pictures[sensor][i] - good.pictures[sensor][i]).abs();
+            // Each defect may leave what is too small to count.
+            let most = MOST_DEFECTS as f32;
+            let least = 0.45 * most * SCALE.least() / SCALE.reach + 1e-5;
+            let seen = |i: usize| (0..3).any(|c| apart(0, c * CELLS + i) > most * SEEN + 1e-5);
+            for i in (0..CELLS).filter(|&i| depth.valid(i)) {
+                assert!(bad.alone[i] > 0.0 || !seen(i));
+                assert!(bad.any[i] > 0.0 || (!seen(i) && apart(1, i) <= least));
+            }
+            assert!((0..CELLS).all(|i| bad.alone[i] <= bad.any[i]));
+            any += usize::from(bad.any.contains(&1.0));
+            alone += usize::from(bad.alone.contains(&1.0));
+        }
+        assert!(any > 50 && alone < any, "{any} {alone} of 60");
     }
 
     #[test]

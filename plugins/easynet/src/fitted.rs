@@ -4,12 +4,13 @@ use crate::defects::Example;
 use crate::gate::{Seen, Which, entropy, score};
 use crate::network::{ALONE, SEEN_ALONE, SEEN_TOGETHER, SENSORS, TOGETHER};
 use crate::scans::{Scale, Shape};
+use crate::train::probabilities;
 use assay_sdk::state::{read_count, read_f64, read_u8s, read_u64, write_f64, write_u8s, write_u64};
 use assay_sdk::{Error, Host, NamedTensor, OnnxSession, Result};
 use std::io::{Read, Write};
 
 /// Changes with the layout of the saved state.
-const STATE_VERSION: u64 = 2;
+const STATE_VERSION: u64 = 3;
 
 /// Most bytes of a saved network.
 const MOST_BYTES: usize = 1 << 31;
@@ -22,7 +23,7 @@ pub(crate) struct Running {
     which: Which,
 }
 
-/// The maps of a scan.
+/// The maps of a scan: probabilities of a defect.
 pub(crate) struct Maps {
     /// By the first sensor alone.
     pub(crate) alone: Option<Vec<f32>>,
@@ -69,8 +70,10 @@ impl Running {
             found.filter(fits).ok_or_else(|| Error::state("the saved network does not give maps of defects"))
         };
         let cells = Some(self.shape.cells());
-        let alone = (self.which != Which::Together).then(|| take(ALONE, cells)).transpose()?;
-        let together = (self.which != Which::Alone).then(|| take(TOGETHER, cells)).transpose()?;
+        let alone =
+            (self.which != Which::Together).then(|| take(ALONE, cells)).transpose()?.map(probabilities);
+        let together =
+            (self.which != Which::Alone).then(|| take(TOGETHER, cells)).transpose()?.map(probabilities);
         let mut gain = None;
         if self.which == Which::Both {
             gain = Some(entropy(&take(SEEN_TOGETHER, None)?) - entropy(&take(SEEN_ALONE, None)?));

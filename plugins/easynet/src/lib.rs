@@ -12,6 +12,7 @@ mod scans;
 mod tests;
 mod texture;
 mod train;
+mod variation;
 mod window;
 
 pub use method::EasyNet;

@@ -138,16 +138,18 @@ impl Method for EasyNet {
         version: env!("CARGO_PKG_VERSION"),
         licence: "MIT OR Apache-2.0",
         paper: "Chen, Xie, Liu, Wang, Luo, Zhao, Yuan: EasyNet: An Easy Network for 3D Industrial Anomaly Detection (ACM MM 2023)",
-        deviations: "The network is the mean of the training's last steps, where that segments synthetic defects on scans held out of the \
+        deviations: "The network's values are brought to probabilities: the focal loss is least at values nearer to 0.5. \
+                     The network is the mean of the training's last steps, where that segments synthetic defects on scans held out of the \
                      training best, and the gate's threshold is chosen on these, a gate only where it is better than none by a standard \
                      error; the published code takes both from the test scans. \
+                     Half of the scans are turned, moved, tilted and lit a little otherwise each time they are seen. \
                      Textures are procedural or pieces of training scans. Depth is scaled by the range of all training scans around the \
                      scan's median, not by each scan's own range, and two of its three channels show its relief: what it lies above or below \
-                     the mean around it, in two windows, low relief enlarged. Three quarters of the defects of depth are bumps and dents, low ones \
-                     as often as high ones, with a step around them or growing from their edge; a quarter of the paper's defects each show in \
-                     colour or depth alone. Half of all defects are none of the paper's: the surface is bent, or a piece is missing or of \
-                     another place, in both sensors. The network sees a square around the part (`crop`). Width, size, steps and rate are \
-                     parameters.",
+                     the mean around it, in two windows, low relief enlarged. A defective scan has one to four defects, half of them on one hill \
+                     of the noise alone. Half of all defects are as the paper's, in colour, in depth or in both, a third each; three quarters of \
+                     those in depth are bumps and dents, low ones as often as high ones, with a step around them or growing from their edge. \
+                     Half are none of the paper's: the surface is bent, or a piece is missing or of another place, in both sensors. The network \
+                     sees a square around the part (`crop`). Width, size, steps and rate are parameters.",
         inputs: &[
             InputPort {
                 name: "colour",

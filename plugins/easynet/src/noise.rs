@@ -64,6 +64,32 @@ impl Hills {
         Self { heights: Noise::new(cells, draws).picture(size, angle) }
     }
 
+    /// Levels all hills but one, that of a pixel of the part which is taken by chance: a defect mostly is alone.
+    pub(crate) fn keep_one(&mut self, size: usize, is_part: impl Fn(usize) -> bool, draws: &mut Draws) {
+        let high: Vec<usize> = (0..self.heights.len()).filter(|&i| self.high(i) && is_part(i)).collect();
+        if high.is_empty() {
+            return;
+        }
+        let mut kept = vec![false; self.heights.len()];
+        let mut next = vec![high[draws.below(high.len())]];
+        while let Some(i) = next.pop() {
+            if kept[i] || !self.high(i) {
+                continue;
+            }
+            kept[i] = true;
+            let (y, x) = (i / size, i % size);
+            let beside = [
+                (y > 0, i.wrapping_sub(size)),
+                (x > 0, i.wrapping_sub(1)),
+                (x + 1 < size, i + 1),
+                (y + 1 < size, i + size),
+            ];
+            next.extend(beside.into_iter().filter_map(|(inside, i)| inside.then_some(i)));
+        }
+        let others = self.heights.iter_mut().zip(kept).filter(|(_, kept)| !kept);
+        others.for_each(|(height, _)| *height = height.min(HILL));
+    }
+
     /// Whether a pixel is defective.
     pub(crate) fn high(&self, i: usize) -> bool {
         self.heights[i] > HILL
@@ -94,6 +120,38 @@ mod tests {
                 assert!((turned[y * 16 + x] - plain[(15 - x) * 16 + y]).abs() < 1e-5);
             }
         }
+    }
+
+    #[test]
+    fn the_hill_that_is_kept_is_whole_and_touches_the_part() {
+        let mut draws = Draws::new(8);
+        let is_part = |i: usize| i % 32 < 16;
+        let mut levelled = 0;
+        for _ in 0..60 {
+            let before = Hills::new(32, &mut draws);
+            let mut after = Hills { heights: before.heights.clone() };
+            after.keep_one(32, is_part, &mut draws);
+            let high = |hills: &Hills| (0..1024).filter(|&i| hills.high(i)).collect::<Vec<_>>();
+            let (all, kept) = (high(&before), high(&after));
+            if !all.iter().any(|&i| is_part(i)) {
+                assert_eq!(kept, all);
+                continue;
+            }
+            levelled += usize::from(kept.len() < all.len());
+            assert!(kept.iter().any(|&i| is_part(i)));
+            assert!(kept.iter().all(|&i| after.heights[i] == before.heights[i]));
+            // No hill that was levelled touches it, and it is reached from its first pixel.
+            let beside = |i: usize, j: usize| (i / 32).abs_diff(j / 32) + (i % 32).abs_diff(j % 32) == 1;
+            assert!(all.iter().filter(|i| !kept.contains(i)).all(|&i| !kept.iter().any(|&j| beside(i, j))));
+            let mut reached = vec![kept[0]];
+            while let Some(&i) =
+                kept.iter().find(|&i| !reached.contains(i) && reached.iter().any(|&j| beside(*i, j)))
+            {
+                reached.push(i);
+            }
+            assert_eq!(reached.len(), kept.len());
+        }
+        assert!(levelled > 30, "{levelled}");
     }
 
     #[test]

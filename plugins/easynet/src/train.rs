@@ -5,20 +5,28 @@ use crate::fitted::sensors;
 use crate::gate::Which;
 use crate::network::{Network, Seen};
 use crate::scans::{Scale, Shape};
+use crate::variation::varied;
 use assay_training::burn::optim::AdamConfig;
 use assay_training::burn::tensor::{Device, Tensor, TensorData};
 use assay_training::export::values;
 use assay_training::layers::Draws;
 use assay_training::learner::{Learner, Order, pack, value};
-use assay_training::losses::{dissimilarity, focal, mean_square};
+use assay_training::losses::{dissimilarity, focal, mean_square, probability};
 use assay_training::run::{Best, Limits, Training, Watcher, run};
 use assay_training::schedule::Drops;
 use assay_training::threads::{each, on_threads};
 use ndarray::ArrayView2;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// The exponent of the focal loss.
 const GAMMA: f64 = 2.0;
+
+/// What the network's map means: the probability of a defect, place by place.
+pub(crate) fn probabilities(mut map: Vec<f32>) -> Vec<f32> {
+    map.iter_mut().for_each(|p| *p = probability(*p, GAMMA));
+    map
+}
 
 /// Looks at the criterion in a training.
 const LOOKS: usize = 20;
@@ -60,14 +68,19 @@ impl<'a> Scans<'a> {
         Example::good(&self.shape.scan(self.row(i), self.scale), self.shape.size)
     }
 
-    /// Scan `i` with a defect, filled with textures that are pieces of these scans, too.
+    /// Scan `i` with a defect.
     pub(crate) fn defective(&self, i: usize, draws: &mut Draws) -> Example {
+        self.with_defect(self.row(i), draws)
+    }
+
+    /// A scan's row with a defect, filled with textures that are pieces of these scans, too.
+    fn with_defect(&self, row: &[f32], draws: &mut Draws) -> Example {
         let colours = if self.shape.colour { 3 * self.shape.cells() } else { 0 };
         let others: Vec<&[f32]> = match colours {
             0 => Vec::new(),
             n => (0..self.rows.nrows()).map(|i| &self.row(i)[..n]).collect(),
         };
-        Example::defective(&self.shape.scan(self.row(i), self.scale), &others, self.shape.size, draws)
+        Example::defective(&self.shape.scan(row, self.scale), &others, self.shape.size, draws)
     }
 
     /// At most `most` scans, evenly taken, as they are and with a defect, the same ones for a seed.
@@ -124,7 +137,7 @@ struct Segmenting<'a> {
 }
 
 impl Segmenting<'_> {
-    /// The scans of a step as they are, and as they are shown: every other one with a defect, by chance.
+    /// The scans of a step, every other one varied, as good ones and as they are shown: every other one with a defect; all by chance.
     fn examples(&mut self, step: usize) -> (Vec<Example>, Vec<Example>) {
         let n = self.scans.rows.nrows();
         let places = step * self.options.batch..(step + 1) * self.options.batch;
@@ -133,9 +146,15 @@ impl Segmenting<'_> {
         let (scans, seed) = (self.scans, self.options.seed.wrapping_add(3));
         let both = each(&chosen, |&(place, scan)| {
             let mut draws = Draws::of(seed, place as u64);
-            let defective = draws.below(2) == 1;
-            let shown = if defective { scans.defective(scan, &mut draws) } else { scans.good(scan) };
-            (scans.good(scan), shown)
+            let [defective, other] = [(); 2].map(|()| draws.below(2) == 1);
+            let row = scans.row(scan);
+            let row: Cow<'_, [f32]> = match other {
+                true => varied(row, scans.shape, scans.scale, &mut draws).into(),
+                false => row.into(),
+            };
+            let good = Example::good(&scans.shape.scan(&row, scans.scale), scans.shape.size);
+            let shown = if defective { scans.with_defect(&row, &mut draws) } else { good.clone() };
+            (good, shown)
         });
         both.into_iter().unzip()
     }
@@ -202,7 +221,7 @@ pub(crate) struct Learned {
     network: Network,
     shape: Shape,
     width: usize,
-    /// An example and the maps that the network makes of it.
+    /// An example and the probabilities of defects that the network sees in it.
     pub(crate) example: Example,
     pub(crate) alone: Vec<f32>,
     pub(crate) together: Option<Vec<f32>>,
@@ -256,7 +275,7 @@ pub(crate) fn learn(
             .pop()
             .ok_or_else(|| assay_training::Error::Tensor("no scan was held out".into()))?;
         let seen = network.forward(Batch::of(&[&example], size, &device.inner()).pictures);
-        let map = |both: Tensor<4>| values(both.slice([0..1, 1..2, 0..size, 0..size]));
+        let map = |both: Tensor<4>| values(both.slice([0..1, 1..2, 0..size, 0..size])).map(probabilities);
         let summary = best.summary("segmentation loss of scans that were not learned", options.steps);
         Ok(Learned {
             alone: map(seen.alone)?,

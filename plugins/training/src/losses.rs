@@ -92,3 +92,42 @@ pub fn focal(probabilities: Tensor<4>, mask: Tensor<4>, gamma: f64) -> Tensor<1>
     let weight = p.clone().neg().add_scalar(1.0).clamp_min(0.0).powf_scalar(gamma);
     (weight * p.log()).mean().neg()
 }
+
+/// The probability that a network stands for which the [`focal`] loss has brought to `p`: the loss is least not at the share of defective pixels
+/// among those that look alike, but nearer to 0.5; this share (Charoenphakdee et al., On Focal Loss for Class-Posterior Probability Estimation, CVPR 2021).
+/// It rises with `p`; `p` and what is returned are 0 to 1.
+pub fn probability(p: f32, gamma: f64) -> f32 {
+    let p = f64::from(p).clamp(SMOOTH, 1.0 - SMOOTH);
+    // One over the slope of -(1 - v)^gamma ln v.
+    let side = |v: f64| v / ((1.0 - v).powf(gamma) - gamma * (1.0 - v).powf(gamma - 1.0) * v * v.ln());
+    let (defective, good) = (side(p), side(1.0 - p));
+    (defective / (defective + good)) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probability_is_the_share_whose_focal_loss_is_least_at_p() {
+        for gamma in [0.0, 1.0, 2.0, 4.0] {
+            for share in [0.02f64, 0.1, 0.35, 0.5, 0.8, 0.99] {
+                let side = |v: f64| -(1.0 - v).powf(gamma) * v.ln();
+                let loss = |p: f64| share * side(p) + (1.0 - share) * side(1.0 - p);
+                let places = (1..100_000).map(|i| f64::from(i) / 1e5);
+                let least = places.min_by(|a, b| loss(*a).total_cmp(&loss(*b))).unwrap();
+                let found = f64::from(probability(least as f32, gamma));
+                assert!((found - share).abs() < 1e-3, "{gamma} {share} {least} {found}");
+            }
+        }
+    }
+
+    #[test]
+    fn probabilities_rise_and_stay_within_0_and_1() {
+        let all: Vec<f32> = (0..=1000).map(|i| probability(i as f32 / 1000.0, 2.0)).collect();
+        assert!(all.windows(2).all(|w| w[0] <= w[1]));
+        assert!((0.0..1e-4).contains(&all[0]) && (0.9999..=1.0).contains(&all[1000]));
+        // Looks like a defect to one in eight: is one in 170 times.
+        assert!((probability(0.13, 2.0) - 0.0059).abs() < 1e-4);
+    }
+}
