@@ -9,7 +9,7 @@ use assay_sdk::state::{read_count, read_f64, read_u8s, read_u64, write_f64, writ
 use assay_sdk::{Error, Host, NamedTensor, OnnxSession, Result};
 use std::io::{Read, Write};
 
-/// Changes with the layout of the saved state.
+/// Changes with the layout of the saved state, and with what its scores mean.
 const STATE_VERSION: u64 = 3;
 
 /// Most bytes of a saved network.

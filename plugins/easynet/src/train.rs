@@ -22,17 +22,17 @@ use std::time::Duration;
 /// The exponent of the focal loss.
 const GAMMA: f64 = 2.0;
 
-/// What the network's map means: the probability of a defect, place by place.
-pub(crate) fn probabilities(mut map: Vec<f32>) -> Vec<f32> {
-    map.iter_mut().for_each(|p| *p = probability(*p, GAMMA));
-    map
-}
-
 /// Looks at the criterion in a training.
 const LOOKS: usize = 20;
 
 /// Held out scans that the criterion looks at: with more of them the looks would take as long as the training.
 const LOOKED_AT: usize = 24;
+
+/// What the network's map means: the probability of a defect, place by place.
+pub(crate) fn probabilities(mut map: Vec<f32>) -> Vec<f32> {
+    map.iter_mut().for_each(|p| *p = probability(*p, GAMMA));
+    map
+}
 
 /// What shapes a training.
 #[derive(Debug, Clone, Copy, PartialEq)]

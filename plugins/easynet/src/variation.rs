@@ -6,7 +6,7 @@ use assay_training::layers::Draws;
 /// Most that a part is turned by, in radians (5 degrees), and moved by and made larger or smaller by, as a share of the picture.
 const TURN: f64 = 0.087;
 const SHIFT: f64 = 0.02;
-const SIZE: f64 = 0.03;
+const LARGER: f64 = 0.03;
 
 /// Most that it is tilted by from its middle to either edge, and made higher or lower by, as a share of the reach and of its heights.
 const TILT: f64 = 0.05;
@@ -32,7 +32,7 @@ impl Variation {
     fn draw(size: usize, scale: Scale, draws: &mut Draws) -> Self {
         let mut within = |bound: f64| f64::from(draws.uniform(1, bound)[0]);
         let (sin, cos) = within(TURN).sin_cos();
-        let larger = 1.0 + within(SIZE);
+        let larger = 1.0 + within(LARGER);
         let shift = [(); 2].map(|()| within(SHIFT) * size as f64);
         let tilt = [(); 2].map(|()| (within(TILT) * f64::from(scale.reach)) as f32);
         let height = (1.0 + within(HEIGHT)) as f32;
