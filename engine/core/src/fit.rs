@@ -387,8 +387,10 @@ impl Fit<'_> {
         let step = &self.pipeline.graph.steps[at];
         let makes_scores = step.outputs.iter().any(|(_, c)| *c == Content::Scores);
         let once = makes_scores && step.info.one_fit;
+        // Scores that have no scale and that no step learns from need no scan left out.
+        let apart = once && !(step.raw && self.pipeline.graph.is_last(at));
         let (left_out, others) = divided(1);
-        if once {
+        if apart {
             self.drive(at, &mut instance, 1, &others)?;
         } else {
             self.drive(at, &mut instance, 0, &all)?;

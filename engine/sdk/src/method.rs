@@ -102,7 +102,8 @@ pub trait Method: Send + Sync + Sized + 'static {
     const INFO: Info;
 
     /// Whether a fit takes so long that a detector is to be fitted once: without the scans of fold 1, whose scores set its scale and
-    /// are what later steps learn from. Otherwise it is fitted on all training scans and once more for each fold.
+    /// are what later steps learn from, or on all training scans where the step is `raw` and no other step takes its scores. Otherwise it is
+    /// fitted on all training scans and once more for each fold.
     const ONE_FIT: bool = false;
 
     /// Whether it starts threads of its own, which may outlive its instances; others use [`for_each_chunk`](crate::for_each_chunk).

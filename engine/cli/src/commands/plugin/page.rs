@@ -34,7 +34,9 @@ fn fitted(info: &MethodInfo) -> &'static str {
     match (info.fitted, info.one_fit) {
         (false, _) => "no: it needs no good scans",
         (true, false) => "on good scans",
-        (true, true) => "on good scans, once and without those of the first fold, because it takes long",
+        (true, true) => {
+            "on good scans, once because it takes long: without those of the first fold unless its step is `raw` and the last"
+        }
     }
 }
 
