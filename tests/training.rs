@@ -145,6 +145,29 @@ fn what_follows_a_method_that_is_fitted_once_learns_from_scans_that_it_did_not_s
 }
 
 #[test]
+fn a_method_that_is_fitted_once_learns_from_all_scans_where_nothing_is_set_by_its_scores() {
+    let short = EASYNET.replace("steps = 60", "steps = 2");
+    let bounded = short.replace(", raw = true }", " }");
+    let followed =
+        short.replace("raw = true }\n", "raw = true }\nfused = { method = \"sum\", from = [\"found\"] }\n");
+    let scans = [short, bounded, followed].map(|recipe| {
+        let category = category(&recipe);
+        assay();
+        // Not quiet.
+        let mut fit = std::process::Command::new(env!("CARGO_BIN_EXE_assay"));
+        fit.env_remove("ASSAY_PLUGIN_PATH").arg("fit").arg(category.path("recipe.toml"));
+        fit.arg("--data").arg(category.scans());
+        let told = stderr(&exit_with(fit.arg("-o").arg(category.path("m.assay")), 0));
+        let line =
+            told.lines().find(|line| line.contains("scans learned")).unwrap_or_else(|| panic!("{told}"));
+        let numbers = line.split(|c: char| !c.is_ascii_digit()).filter(|n| !n.is_empty());
+        numbers.take(2).map(|n| n.parse::<usize>().unwrap()).sum::<usize>()
+    });
+    // Of 24; a third is left out for the scale, or for what comes after.
+    assert_eq!(scans, [24, 16, 16]);
+}
+
+#[test]
 fn easynet_takes_colour_alone_or_depth_alone() {
     for only in ["{ colour = \"colour\" }", "{ depth = \"height\" }"] {
         let from = EASYNET.replace("{ colour = \"colour\", depth = \"height\" }", only);

@@ -71,6 +71,8 @@ pub(crate) struct Example {
     pub(crate) pictures: Vec<Vec<f32>>,
     /// Where the first sensor's picture is defective, 0 or 1.
     pub(crate) alone: Vec<f32>,
+    /// Where the second one's is, all 0 without one.
+    pub(crate) second: Vec<f32>,
     /// Where any sensor's is.
     pub(crate) any: Vec<f32>,
 }
@@ -79,7 +81,7 @@ impl Example {
     /// A scan as it is.
     pub(crate) fn good(scan: &Scan<'_>, size: usize) -> Self {
         let none = vec![0.0; size * size];
-        Self { pictures: scan.pictures(), alone: none.clone(), any: none }
+        Self { pictures: scan.pictures(), alone: none.clone(), second: none.clone(), any: none }
     }
 
     /// A scan with one to four defects: half of them as the paper's, the others what happens to parts. Textures may be pieces of the `others`.
@@ -103,6 +105,8 @@ pub(crate) struct Changed {
     values: Values,
     /// Where the first sensor sees it.
     pub(crate) alone: Vec<f32>,
+    /// Where the second one does, all 0 without one.
+    second: Vec<f32>,
     /// Where any sensor does.
     any: Vec<f32>,
 }
@@ -110,12 +114,13 @@ pub(crate) struct Changed {
 impl Changed {
     fn none(scan: &Scan<'_>, size: usize) -> Self {
         let none = vec![0.0; size * size];
-        Self { values: Values::of(scan), alone: none.clone(), any: none }
+        Self { values: Values::of(scan), alone: none.clone(), second: none.clone(), any: none }
     }
 
     /// This, and what was made of its values.
     fn then(self, mut next: Self) -> Self {
-        for (all, before) in [(&mut next.alone, self.alone), (&mut next.any, self.any)] {
+        let Self { alone, second, any, .. } = self;
+        for (all, before) in [(&mut next.alone, alone), (&mut next.second, second), (&mut next.any, any)] {
             all.iter_mut().zip(before).for_each(|(after, before)| *after = after.max(before));
         }
         next
@@ -123,7 +128,8 @@ impl Changed {
 
     /// `scan` as it is now.
     pub(crate) fn example(self, scan: &Scan<'_>) -> Example {
-        Example { pictures: self.values.scan(scan).pictures(), alone: self.alone, any: self.any }
+        let Self { values, alone, second, any } = self;
+        Example { pictures: values.scan(scan).pictures(), alone, second, any }
     }
 
     /// A scan in which all sensors see at one place what is at another.
@@ -157,7 +163,9 @@ impl Changed {
                 let still = plane.to_vec();
                 plane.iter_mut().zip(&sources).for_each(|(v, &source)| *v = still[source]);
             });
-            return Self { values, alone: changed.swap_remove(0), any };
+            let mut changed = changed.into_iter();
+            let [alone, second] = [(); 2].map(|()| changed.next().unwrap_or_else(|| mask(cells, |_| false)));
+            return Self { values, alone, second, any };
         }
         Self::none(scan, size)
     }
@@ -198,13 +206,13 @@ impl Changed {
                 changed[i] = f32::from(u8::from(counts));
             }
         }
+        let none = || mask(cells, |_| false);
         let any = if in_colour { place.clone() } else { changed.clone() };
-        let alone = match scan.colour {
-            Some(_) if in_colour => place,
-            Some(_) => mask(cells, |_| false),
-            None => changed,
+        let (alone, second) = match scan.colour {
+            Some(_) => (if in_colour { place } else { none() }, changed),
+            None => (changed, none()),
         };
-        Self { values, alone, any }
+        Self { values, alone, second, any }
     }
 }
 
@@ -347,7 +355,9 @@ mod tests {
                 if bad.any[i] > 0.0 {
                     assert!(change(0, i) || change(1, i));
                 }
-                assert_eq!(bad.alone[i] > 0.0, bad.any[i] > 0.0 && change(0, i));
+                for (sensor, changed) in [&bad.alone, &bad.second].into_iter().enumerate() {
+                    assert_eq!(changed[i] > 0.0, bad.any[i] > 0.0 && change(sensor, i));
+                }
             }
             found += usize::from(bad.any.contains(&1.0));
         }
@@ -372,7 +382,7 @@ mod tests {
                 assert!(bad.alone[i] > 0.0 || !seen(i));
                 assert!(bad.any[i] > 0.0 || (!seen(i) && apart(1, i) <= least));
             }
-            assert!((0..CELLS).all(|i| bad.alone[i] <= bad.any[i]));
+            assert!((0..CELLS).all(|i| bad.alone[i].max(bad.second[i]) == bad.any[i]));
             any += usize::from(bad.any.contains(&1.0));
             alone += usize::from(bad.alone.contains(&1.0));
         }

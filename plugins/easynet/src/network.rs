@@ -217,6 +217,8 @@ fn mean(graph: &mut Graph, seen: &Names) -> String {
 pub(crate) struct Network {
     branches: Vec<Branch>,
     alone: Head,
+    /// For the training alone.
+    second: Option<Head>,
     together: Option<Head>,
 }
 
@@ -226,6 +228,8 @@ pub(crate) struct Seen {
     pub(crate) pictures: Vec<Tensor<4>>,
     /// Probabilities `[n, 2, h, w]` of being good and defective, by the first sensor alone.
     pub(crate) alone: Tensor<4>,
+    /// The same by the second one alone, where there are two.
+    pub(crate) second: Option<Tensor<4>>,
     /// The same by both sensors, where there are two.
     pub(crate) together: Option<Tensor<4>>,
 }
@@ -234,8 +238,9 @@ impl Network {
     pub(crate) fn new(sensors: usize, width: usize, draws: &mut Draws, device: &Device) -> Self {
         let branches = (0..sensors).map(|_| Branch::new(width, draws, device)).collect();
         let alone = Head::new(1, width, draws, device);
+        let second = (sensors > 1).then(|| Head::new(1, width, draws, device));
         let together = (sensors > 1).then(|| Head::new(sensors, width, draws, device));
-        Self { branches, alone, together }
+        Self { branches, alone, second, together }
     }
 
     /// Pictures `[n, 3, h, w]` of each sensor.
@@ -245,9 +250,11 @@ impl Network {
         let all = |part: fn(&Given) -> &Tensor<4>| {
             Tensor::cat(given.iter().map(|g| part(g).clone()).collect::<Vec<_>>(), 1)
         };
+        let own = |head: &Head, given: &Given| head.forward(given.fine.clone(), given.coarse.clone());
         let together = |head: &Head| head.forward(all(|g| &g.fine), all(|g| &g.coarse));
         Seen {
-            alone: self.alone.forward(given[0].fine.clone(), given[0].coarse.clone()),
+            alone: own(&self.alone, &given[0]),
+            second: self.second.as_ref().zip(given.get(1)).map(|(head, given)| own(head, given)),
             together: self.together.as_ref().map(together),
             pictures: given.into_iter().map(|g| g.picture).collect(),
         }

@@ -78,7 +78,8 @@ impl Shape {
         for value in sample.port(DEPTH) {
             let grid = value.grid()?;
             let plane = grid.plane(if grid.channels == 3 { 2 } else { 0 });
-            let depths = shrunk(&grid, plane, self.size, window, |i| grid.is_valid(i));
+            let mut depths = shrunk(&grid, plane, self.size, window, |i| grid.is_valid(i));
+            (0..FILLED).for_each(|_| fill(&mut depths, self.size));
             let middle = median(depths.iter().flatten().copied().collect());
             row.extend(depths.iter().map(|d| d.map_or(0.0, |d| d - middle)));
             row.extend(depths.iter().map(|d| f32::from(u8::from(d.is_some()))));
@@ -119,7 +120,7 @@ impl Shape {
             let at = (share * all[plane].len() as f64) as usize;
             all[plane].get(at).copied().unwrap_or(0.0)
         };
-        let reach = quantile(0, 0.999).max(f32::MIN_POSITIVE);
+        let reach = quantile(0, 0.99).max(f32::MIN_POSITIVE);
         // A perfect plane has no relief to measure by.
         let relief = [1, 2].map(|plane| quantile(plane, 0.5).max(FLATTEST * reach));
         Scale { reach, relief, noise: quantile(3, 0.25).max(LEAST_NOISE * reach) }
@@ -129,7 +130,7 @@ impl Shape {
 /// What the depths of a product's good scans are measured by, in their unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Scale {
-    /// How far depths lie from a scan's median: all but a thousandth of them.
+    /// How far depths lie from a scan's median: all but a hundredth of them, for the few that are seen through a bore would take the range from all others.
     pub(crate) reach: f32,
     /// How far they lie from the mean around them, in windows of each size: half of them.
     pub(crate) relief: [f32; 2],
@@ -277,6 +278,29 @@ fn shrunk(
         cells.push((count > 0).then(|| (sum / f64::from(count)) as f32));
     }
     cells
+}
+
+/// Gaps are filled so many times: they close by two cells from either side.
+const FILLED: usize = 2;
+
+/// How far the cells reach that a gap is filled from.
+const FROM: usize = 2;
+
+/// Gives cells without a depth, but with depths in more than half of the cells up to [`FROM`] around them, the mean of these: a sensor misses points along
+/// every edge, each time others, and a network that has to rebuild them learns little else. What is missing in a wider place stays missing.
+fn fill(depths: &mut [Option<f32>], size: usize) {
+    let before = depths.to_vec();
+    let around = (2 * FROM + 1) * (2 * FROM + 1) - 1;
+    let near = |p: usize| p.saturating_sub(FROM)..(p + FROM + 1).min(size);
+    for (i, depth) in depths.iter_mut().enumerate().filter(|(_, depth)| depth.is_none()) {
+        let cells = near(i / size).flat_map(|y| near(i % size).map(move |x| y * size + x));
+        let (sum, count) = cells
+            .filter_map(|at| before[at])
+            .fold((0.0f64, 0usize), |(sum, n), d| (sum + f64::from(d), n + 1));
+        if 2 * count > around {
+            *depth = Some((sum / count as f64) as f32);
+        }
+    }
 }
 
 /// The middle value; 0 of none.

@@ -81,6 +81,21 @@ fn the_network_learns_where_synthetic_defects_on_other_scans_lie() {
 }
 
 #[test]
+fn pairs_of_few_scans_are_many_all_different_and_the_same_for_a_seed() {
+    let rows = rows(BOTH, 3, 1);
+    let scans = scans(BOTH, &rows);
+    let pairs = scans.pairs(8, 5);
+    assert_eq!((pairs.len(), scans.pairs(2, 5).len()), (18, 6));
+    assert!(pairs == scans.pairs(8, 5) && pairs != scans.pairs(8, 6));
+    for (i, pair) in pairs.chunks(2).enumerate() {
+        assert!(!pair[0].any.contains(&1.0));
+        let own = BOTH.scan(rows.row(i % 3).to_slice().unwrap(), scans.scale).pictures();
+        assert_eq!(pair[0].pictures == own, i < 3, "the first of each scan is the scan as it is");
+        assert!(pairs[..2 * i].chunks(2).all(|before| before[0].pictures != pair[0].pictures));
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_file_at_any_number_of_threads() {
     let (one, three) = (learned(BOTH, 3, 1).0, learned(BOTH, 3, 3).0);
     let file = |made: &Learned| made.onnx(Which::Both).unwrap();
@@ -204,6 +219,32 @@ fn a_scan_becomes_means_of_its_pixels_and_depths_around_their_median() {
         depths[1023]
     );
     assert_eq!((depths[0], valid[0], valid[1]), (0.0, 0.0, 1.0));
+}
+
+#[test]
+fn gaps_of_depth_close_by_two_cells_and_neither_a_bore_nor_what_is_beside_the_part_does() {
+    let at = |y: usize, x: usize| y * 64 + x;
+    let depth: Vec<f32> = (0..64 * 64).map(|i| 0.5 + 0.001 * (i / 64) as f32).collect();
+    let mut valid: Vec<u8> = (0..64 * 64).map(|i| u8::from((16..56).contains(&(i % 64)))).collect();
+    // Two columns of a cell, and a square of ten cells; cells are two pixels.
+    let mut miss = |rows: std::ops::Range<usize>, cols: std::ops::Range<usize>| {
+        rows.flat_map(|y| cols.clone().map(move |x| at(y, x))).for_each(|i| valid[i] = 0);
+    };
+    miss(0..64, 20..22);
+    miss(20..40, 30..50);
+    let inputs = vec![value(1, Content::Depth, &depth, Some(&valid))];
+    let shape = Shape { size: SIZE, colour: false, depth: true };
+    let row = shape.row(&Sample { id: "one", index: 0, inputs }, &Window::WHOLE).unwrap();
+    let (depths, valid) = row.split_at(SIZE * SIZE);
+    let found = |y: usize, x: usize| (valid[y * SIZE + x] > 0.0).then_some(depths[y * SIZE + x]);
+    let slope = found(16, 12).unwrap() - found(15, 12).unwrap();
+    assert!((slope - 0.002).abs() < 1e-6, "{slope}");
+    let (gap, beside) = (found(16, 10).unwrap(), found(16, 9).unwrap());
+    assert!((gap - beside).abs() < 1e-6, "{gap} {beside}");
+    // The middle of the bore stays open.
+    assert!((13..17).all(|y| (18..22).all(|x| found(y, x).is_none())));
+    // Beside a straight edge nothing grows.
+    assert!((4..28).all(|y| found(y, 7).is_none() && found(y, 28).is_none()));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use assay_training::layers::Draws;
 use assay_training::learner::{Learner, Order, pack, value};
 use assay_training::losses::{dissimilarity, focal, mean_square, probability};
 use assay_training::run::{Best, Limits, Training, Watcher, run};
-use assay_training::schedule::Drops;
+use assay_training::schedule::HalfCosine;
 use assay_training::threads::{each, on_threads};
 use ndarray::ArrayView2;
 use std::borrow::Cow;
@@ -22,11 +22,14 @@ use std::time::Duration;
 /// The exponent of the focal loss.
 const GAMMA: f64 = 2.0;
 
+/// The rate rises over one in so many steps.
+const WARM_UP: usize = 20;
+
 /// Looks at the criterion in a training.
 const LOOKS: usize = 20;
 
-/// Held out scans that the criterion looks at: with more of them the looks would take as long as the training.
-const LOOKED_AT: usize = 24;
+/// Least pairs of held out scans, as they are and with defects, that the criterion looks at: by those of two or three scans alone it would choose by chance.
+const LOOKED_AT: usize = 16;
 
 /// What the network's map means: the probability of a defect, place by place.
 pub(crate) fn probabilities(mut map: Vec<f32>) -> Vec<f32> {
@@ -63,14 +66,9 @@ impl<'a> Scans<'a> {
             .unwrap_or_default()
     }
 
-    /// Scan `i` as it is.
-    pub(crate) fn good(&self, i: usize) -> Example {
-        Example::good(&self.shape.scan(self.row(i), self.scale), self.shape.size)
-    }
-
-    /// Scan `i` with a defect.
-    pub(crate) fn defective(&self, i: usize, draws: &mut Draws) -> Example {
-        self.with_defect(self.row(i), draws)
+    /// A scan's row as it is.
+    fn as_it_is(&self, row: &[f32]) -> Example {
+        Example::good(&self.shape.scan(row, self.scale), self.shape.size)
     }
 
     /// A scan's row with a defect, filled with textures that are pieces of these scans, too.
@@ -83,14 +81,22 @@ impl<'a> Scans<'a> {
         Example::defective(&self.shape.scan(row, self.scale), &others, self.shape.size, draws)
     }
 
-    /// At most `most` scans, evenly taken, as they are and with a defect, the same ones for a seed.
-    pub(crate) fn pairs(&self, most: usize, seed: u64) -> Vec<Example> {
+    /// Pairs of a scan as it is and with defects, at least `least` of them and the same ones for a seed: of every scan, and of scans that vary where
+    /// there are fewer.
+    pub(crate) fn pairs(&self, least: usize, seed: u64) -> Vec<Example> {
         let mut draws = Draws::new(seed);
-        let (all, taken) = (self.rows.nrows(), self.rows.nrows().min(most));
-        (0..taken)
-            .map(|i| i * all / taken)
-            .flat_map(|i| [self.good(i), self.defective(i, &mut draws)])
-            .collect()
+        let scans = self.rows.nrows();
+        let rounds = least.div_ceil(scans.max(1)).max(1);
+        let mut pairs = Vec::new();
+        for (round, scan) in (0..rounds).flat_map(|round| (0..scans).map(move |scan| (round, scan))) {
+            let row = self.row(scan);
+            let row: Cow<'_, [f32]> = match round {
+                0 => row.into(),
+                _ => varied(row, self.shape, self.scale, &mut draws).into(),
+            };
+            pairs.extend([self.as_it_is(&row), self.with_defect(&row, &mut draws)]);
+        }
+        pairs
     }
 }
 
@@ -98,6 +104,7 @@ impl<'a> Scans<'a> {
 struct Batch {
     pictures: Vec<Tensor<4>>,
     alone: Tensor<4>,
+    second: Tensor<4>,
     any: Tensor<4>,
 }
 
@@ -111,11 +118,18 @@ impl Batch {
         Self {
             pictures: (0..sensors).map(|s| tensor(3, &|e| e.pictures[s].clone())).collect(),
             alone: tensor(1, &|e| e.alone.clone()),
+            second: tensor(1, &|e| e.second.clone()),
             any: tensor(1, &|e| e.any.clone()),
         }
     }
 
-    /// How far the maps are from where defects are.
+    /// How far the second sensor's own map is from where it sees defects: it is for the training alone, where nothing that colour shows can stand
+    /// in for what depth shows.
+    fn second(&self, seen: &Seen) -> Option<Tensor<1>> {
+        seen.second.as_ref().map(|second| focal(second.clone(), self.second.clone(), GAMMA))
+    }
+
+    /// How far the maps that count are from where defects are.
     fn segmentation(&self, seen: &Seen) -> Tensor<1> {
         let alone = focal(seen.alone.clone(), self.alone.clone(), GAMMA);
         match &seen.together {
@@ -128,7 +142,7 @@ impl Batch {
 /// A running training.
 struct Segmenting<'a> {
     learner: Learner<Network>,
-    rate: Drops,
+    rate: HalfCosine,
     scans: Scans<'a>,
     held: Vec<Example>,
     order: Order,
@@ -152,7 +166,7 @@ impl Segmenting<'_> {
                 true => varied(row, scans.shape, scans.scale, &mut draws).into(),
                 false => row.into(),
             };
-            let good = Example::good(&scans.shape.scan(&row, scans.scale), scans.shape.size);
+            let good = scans.as_it_is(&row);
             let shown = if defective { scans.with_defect(&row, &mut draws) } else { good.clone() };
             (good, shown)
         });
@@ -172,6 +186,9 @@ impl Training for Segmenting<'_> {
         self.learner.step(self.rate.at(step), |network| {
             let seen = network.forward(batch.pictures.clone());
             let mut loss = batch.segmentation(&seen);
+            if let Some(second) = batch.second(&seen) {
+                loss = loss + second;
+            }
             for (sensor, (found, good)) in seen.pictures.into_iter().zip(good.pictures).enumerate() {
                 loss = loss + mean_square(found.clone(), good.clone());
                 if sensor == 0 && colour {
@@ -259,8 +276,8 @@ pub(crate) fn learn(
         let network = Network::new(scans.shape.sensors(), options.width, &mut draws, &device);
         let check_every = (options.steps / LOOKS).max(1);
         let mut training = Segmenting {
-            learner: Learner::new(network, AdamConfig::new().with_epsilon(1e-8).init()).averaged(check_every),
-            rate: Drops { peak: options.rate, steps: options.steps },
+            learner: Learner::new(network, AdamConfig::new().with_epsilon(1e-8).init()),
+            rate: HalfCosine { peak: options.rate, warm_up: options.steps / WARM_UP, steps: options.steps },
             scans,
             held: held.pairs(LOOKED_AT, options.seed.wrapping_add(1)),
             order: Order::new(scans.rows.nrows(), options.seed.wrapping_add(2)),

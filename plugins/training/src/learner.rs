@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::export::values;
 use crate::layers::Draws;
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Tensor};
@@ -13,23 +13,12 @@ pub struct Learner<N> {
     /// The optimiser takes it and gives it back; between two steps it is there.
     network: Option<N>,
     optimizer: ModuleOptimizer,
-    /// The mean of the weights over this many of the last steps, and the mean: older steps fade.
-    horizon: usize,
-    mean: Option<N>,
-    steps: usize,
 }
 
 impl<N: Module + Clone> Learner<N> {
     /// A network and what trains it.
     pub fn new(network: N, optimizer: ModuleOptimizer) -> Self {
-        Self { network: Some(network), optimizer, horizon: 1, mean: None, steps: 0 }
-    }
-
-    /// What comes of the training is the mean of its weights and statistics over the last `horizon` steps, older ones fading, in place of the
-    /// last step's (Polyak and Juditsky, 1992): single steps of small batches jump about it.
-    #[must_use]
-    pub fn averaged(self, horizon: usize) -> Self {
-        Self { horizon: horizon.max(1), ..self }
+        Self { network: Some(network), optimizer }
     }
 
     /// The network as it stands, apart from this one: steps to come do not change it, and it keeps no gradients. (A clone would not do: burn's
@@ -38,10 +27,7 @@ impl<N: Module + Clone> Learner<N> {
     /// # Errors
     /// After a step that failed halfway.
     pub fn snapshot(&self) -> Result<N> {
-        match &self.mean {
-            Some(mean) => Ok(mean.valid()),
-            None => Ok(self.network()?.valid()),
-        }
+        Ok(self.network()?.valid())
     }
 
     fn network(&self) -> Result<&N> {
@@ -56,17 +42,7 @@ impl<N: Module + Clone> Learner<N> {
         let loss = loss(self.network()?);
         let Some(network) = self.network.take() else { return Ok(f64::NAN) };
         let gradients = GradientsParams::from_grads(loss.backward(), &network);
-        let network = self.optimizer.step(rate, network, gradients);
-        self.steps += 1;
-        if self.horizon > 1 {
-            let newest = network.valid();
-            let share = 1.0 / self.steps.min(self.horizon) as f64;
-            self.mean = Some(match self.mean.take() {
-                Some(mean) => mixed(mean, &newest, share),
-                None => newest,
-            });
-        }
-        self.network = Some(network);
+        self.network = Some(self.optimizer.step(rate, network, gradients));
         value(loss)
     }
 
@@ -75,11 +51,9 @@ impl<N: Module + Clone> Learner<N> {
     /// # Errors
     /// Where tensors cannot be read.
     pub fn save(&self) -> Result<Vec<u8>> {
-        let network = pack(&self.network()?.valid())?;
-        let mean = self.mean.as_ref().map(|mean| pack(mean)).transpose()?.unwrap_or_default();
+        let network = pack(&self.snapshot()?)?;
         let optimizer = self.optimizer.into_bytes().map_err(unreadable)?;
-        let numbers = [self.steps, network.len(), mean.len()].map(|n| (n as u64).to_le_bytes());
-        Ok([&numbers.concat()[..], &network, &mean, &optimizer].concat())
+        Ok([&(network.len() as u64).to_le_bytes()[..], &network, &optimizer].concat())
     }
 
     /// Brings both to where they were saved.
@@ -88,20 +62,13 @@ impl<N: Module + Clone> Learner<N> {
     /// Bytes of another network.
     pub fn restore(&mut self, saved: &[u8]) -> Result<()> {
         let other = || Error::Tensor("what was saved is of another network".into());
-        let mut rest = saved;
-        let mut number = || -> Result<usize> {
-            let (number, left) = rest.split_first_chunk().ok_or_else(other)?;
-            rest = left;
-            usize::try_from(u64::from_le_bytes(*number)).map_err(|_| other())
-        };
-        let [steps, network, mean] = [number()?, number()?, number()?];
-        let (network, rest) = rest.split_at_checked(network).ok_or_else(other)?;
-        let (mean, optimizer) = rest.split_at_checked(mean).ok_or_else(other)?;
+        let (length, rest) = saved.split_first_chunk().ok_or_else(other)?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| other())?;
+        let (network, optimizer) = rest.split_at_checked(length).ok_or_else(other)?;
         let network = self.unpack(network)?.train();
-        let mean = if mean.is_empty() { None } else { Some(self.unpack(mean)?) };
         let optimizer = self.optimizer.clone().from_bytes(Bytes::from_bytes_vec(optimizer.to_vec()));
         self.optimizer = optimizer.map_err(unreadable)?;
-        (self.network, self.mean, self.steps) = (Some(network), mean, steps);
+        self.network = Some(network);
         Ok(())
     }
 
@@ -113,32 +80,6 @@ impl<N: Module + Clone> Learner<N> {
         let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(packed.to_vec())).map_err(unreadable)?;
         self.snapshot()?.try_load_record(record).map_err(unreadable)
     }
-}
-
-/// Each value of `mean` moved towards that of `newest` by `share` of the way; both without gradients.
-fn mixed<N: Module>(mean: N, newest: &N, share: f64) -> N {
-    struct Values(std::collections::VecDeque<Tensor<1>>);
-    impl ModuleVisitor for Values {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0.push_back(param.val().reshape([-1]));
-        }
-    }
-    struct Mix(Values, f64);
-    impl ModuleMapper for Mix {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let (newest, share) = (self.0.0.pop_front(), self.1);
-            param.map(|mean| match newest {
-                Some(newest) => {
-                    let newest = newest.reshape(mean.dims());
-                    mean.clone() + (newest - mean).mul_scalar(share)
-                }
-                None => mean,
-            })
-        }
-    }
-    let mut values = Values(std::collections::VecDeque::new());
-    newest.visit(&mut values);
-    mean.map(&mut Mix(values, share))
 }
 
 /// A [`snapshot`](Learner::snapshot) as bytes.
@@ -194,10 +135,10 @@ mod tests {
     use burn::tensor::{Device, TensorData};
 
     /// A layer whose normalisation has seen so many steps.
-    fn trained(steps: usize, horizon: usize) -> Learner<ConvNorm> {
+    fn trained(steps: usize) -> Learner<ConvNorm> {
         let device = Device::flex().autodiff();
         let layer = ConvNorm::new([1, 2], 3, &mut Draws::new(1), &device);
-        let mut learner = Learner::new(layer, AdamConfig::new().init()).averaged(horizon);
+        let mut learner = Learner::new(layer, AdamConfig::new().init());
         (0..steps).for_each(|step| train(&mut learner, step));
         learner
     }
@@ -220,44 +161,26 @@ mod tests {
 
     #[test]
     fn steps_to_come_do_not_change_a_snapshot() {
-        for horizon in [1, 3] {
-            let mut learner = trained(3, horizon);
-            let kept = learner.snapshot().unwrap();
-            let before = seen(&kept);
-            (3..6).for_each(|step| train(&mut learner, step));
-            assert_eq!(seen(&kept), before);
-            assert_ne!(seen(&learner.snapshot().unwrap()), before);
-        }
-    }
-
-    #[test]
-    fn what_comes_of_it_is_the_mean_over_the_last_steps() {
-        let newest: Vec<Vec<f32>> = (1..=6).map(|n| seen(&trained(n, 1).snapshot().unwrap())).collect();
-        for n in 1..=6 {
-            let mut expected = newest[0].clone();
-            for (step, newest) in newest.iter().enumerate().take(n).skip(1) {
-                let share = 1.0 / (step + 1).min(4) as f32;
-                expected.iter_mut().zip(newest).for_each(|(mean, v)| *mean += share * (v - *mean));
-            }
-            let found = seen(&trained(n, 4).snapshot().unwrap());
-            assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?} {expected:?}");
-        }
+        let mut learner = trained(3);
+        let kept = learner.snapshot().unwrap();
+        let before = seen(&kept);
+        (3..6).for_each(|step| train(&mut learner, step));
+        assert_eq!(seen(&kept), before);
+        assert_ne!(seen(&learner.snapshot().unwrap()), before);
     }
 
     #[test]
     fn a_restored_learner_goes_on_as_the_saved_one_and_leaves_snapshots_alone() {
-        for horizon in [1, 3] {
-            let mut whole = trained(2, horizon);
-            let (earlier, saved) = (whole.snapshot().unwrap(), whole.save().unwrap());
-            (2..5).for_each(|step| train(&mut whole, step));
-            let mut resumed = trained(0, horizon);
-            let unpacked = resumed.unpack(&pack(&earlier).unwrap()).unwrap();
-            resumed.restore(&saved).unwrap();
-            (2..5).for_each(|step| train(&mut resumed, step));
-            assert_eq!(seen(&resumed.snapshot().unwrap()), seen(&whole.snapshot().unwrap()));
-            assert_eq!(seen(&unpacked), seen(&earlier));
-            assert!(resumed.restore(&saved[..20]).is_err());
-        }
+        let mut whole = trained(2);
+        let (earlier, saved) = (whole.snapshot().unwrap(), whole.save().unwrap());
+        (2..5).for_each(|step| train(&mut whole, step));
+        let mut resumed = trained(0);
+        let unpacked = resumed.unpack(&pack(&earlier).unwrap()).unwrap();
+        resumed.restore(&saved).unwrap();
+        (2..5).for_each(|step| train(&mut resumed, step));
+        assert_eq!(seen(&resumed.snapshot().unwrap()), seen(&whole.snapshot().unwrap()));
+        assert_eq!(seen(&unpacked), seen(&earlier));
+        assert!(resumed.restore(&saved[..20]).is_err());
     }
 
     #[test]

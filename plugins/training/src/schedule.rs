@@ -25,23 +25,6 @@ impl HalfCosine {
     }
 }
 
-/// A rate that drops to a fifth after four fifths of the steps, and again after nine tenths, as EasyNet and DRAEM train.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Drops {
-    /// The first rate.
-    pub peak: f64,
-    /// Steps in all.
-    pub steps: usize,
-}
-
-impl Drops {
-    /// The rate of step `step`, counted from 0.
-    pub fn at(&self, step: usize) -> f64 {
-        let drops = [(4, 5), (9, 10)].into_iter().filter(|(n, of)| of * step >= n * self.steps);
-        self.peak * 0.2f64.powi(drops.count() as i32)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,14 +39,5 @@ mod tests {
         assert!((4..12).all(|i| rate.at(i + 1) < rate.at(i)));
         assert!(rate.at(12) < 1e-12 && rate.at(100) < 1e-12);
         assert_eq!(HalfCosine { peak: 1.0, warm_up: 0, steps: 0 }.at(0), 1.0);
-    }
-
-    #[test]
-    fn a_rate_drops_twice() {
-        let rate = Drops { peak: 1.0, steps: 20 };
-        assert_eq!(
-            [0, 15, 16, 17, 18, 19].map(|i| rate.at(i)),
-            [1.0, 1.0, 0.2, 0.2, 0.2f64.powi(2), 0.2f64.powi(2)]
-        );
     }
 }

@@ -52,6 +52,7 @@ impl Shape {
     fn check(&self, x: usize, y: usize, weights: usize) {
         assert!(
             self.side % 2 == 1
+                && self.depth() > 0
                 && x == self.n * self.inputs * self.cells()
                 && y == self.n * self.outputs * self.cells()
                 && weights == self.outputs * self.depth(),
@@ -154,8 +155,10 @@ impl Output {
 /// Where the lengths disagree with `shape`.
 pub(super) fn forward(x: &[f32], weights: &[f32], shape: &Shape) -> Vec<f32> {
     let (cells, cols, depth) = (shape.cells(), shape.cols, shape.depth());
-    let mut out = vec![0.0; shape.n * shape.outputs * cells];
-    shape.check(x.len(), out.len(), weights.len());
+    let length = shape.n * shape.outputs * cells;
+    shape.check(x.len(), length, weights.len());
+    // Not zeros: one thread would write megabytes of them while the others wait.
+    let mut out: Vec<f32> = Vec::with_capacity(length);
     let to = Output(out.as_mut_ptr());
     (0..shape.n * shape.bands()).into_par_iter().for_each_init(Vec::new, |laid, task| {
         let (picture, band) = (task / shape.bands(), task % shape.bands());
@@ -176,6 +179,8 @@ pub(super) fn forward(x: &[f32], weights: &[f32], shape: &Shape) -> Vec<f32> {
             product.into((to, cells, 1), (weights.as_ptr(), depth, 1), values);
         }
     });
+    // SAFETY: there is room for `length` values, and the bands of all pictures have written each of them.
+    unsafe { out.set_len(length) };
     out
 }
 
