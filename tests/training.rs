@@ -152,8 +152,8 @@ fn a_method_that_is_fitted_once_learns_from_all_scans_where_nothing_is_set_by_it
         short.replace("raw = true }\n", "raw = true }\nfused = { method = \"sum\", from = [\"found\"] }\n");
     let scans = [short, bounded, followed].map(|recipe| {
         let category = category(&recipe);
+        // For the plugins to be built; what is told is wanted, so that the program is not quiet.
         assay();
-        // Not quiet.
         let mut fit = std::process::Command::new(env!("CARGO_BIN_EXE_assay"));
         fit.env_remove("ASSAY_PLUGIN_PATH").arg("fit").arg(category.path("recipe.toml"));
         fit.arg("--data").arg(category.scans());

@@ -387,8 +387,8 @@ impl Fit<'_> {
         let step = &self.pipeline.graph.steps[at];
         let makes_scores = step.outputs.iter().any(|(_, c)| *c == Content::Scores);
         let once = makes_scores && step.info.one_fit;
-        // Scores that have no scale and that no step learns from need no scan left out.
-        let apart = once && !(step.raw && self.pipeline.graph.is_last(at));
+        // Where scores have no scale and no step takes them, they only set the floor, which is that of learned scans as well.
+        let apart = once && (!step.raw || self.pipeline.graph.is_taken(at));
         let (left_out, others) = divided(1);
         if apart {
             self.drive(at, &mut instance, 1, &others)?;

@@ -131,10 +131,10 @@ pub(crate) fn read_network(path: &Path) -> Result<Vec<u8>> {
 }
 
 impl Graph {
-    /// Whether no step takes what step `at` gives.
-    pub(crate) fn is_last(&self, at: usize) -> bool {
+    /// Whether any step takes what step `at` gives.
+    pub(crate) fn is_taken(&self, at: usize) -> bool {
         let mut sources = self.steps.iter().flat_map(|step| &step.inputs);
-        sources.all(|(_, source)| !matches!(source, Source::Output(step, _) if *step == at))
+        sources.any(|(_, source)| matches!(source, Source::Output(step, _) if *step == at))
     }
 
     /// Resolves a recipe: every method, port and parameter is checked against the plugins.

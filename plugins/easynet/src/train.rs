@@ -28,7 +28,8 @@ const WARM_UP: usize = 20;
 /// Looks at the criterion in a training.
 const LOOKS: usize = 20;
 
-/// Least pairs of held out scans, as they are and with defects, that the criterion looks at: by those of two or three scans alone it would choose by chance.
+/// Least pairs of held out scans, as they are and with defects, that the criterion looks at: by those of two or three scans alone it would
+/// choose by chance.
 const LOOKED_AT: usize = 16;
 
 /// What the network's map means: the probability of a defect, place by place.
@@ -86,7 +87,7 @@ impl<'a> Scans<'a> {
     pub(crate) fn pairs(&self, least: usize, seed: u64) -> Vec<Example> {
         let mut draws = Draws::new(seed);
         let scans = self.rows.nrows();
-        let rounds = least.div_ceil(scans.max(1)).max(1);
+        let rounds = least.div_ceil(scans.max(1));
         let mut pairs = Vec::new();
         for (round, scan) in (0..rounds).flat_map(|round| (0..scans).map(move |scan| (round, scan))) {
             let row = self.row(scan);
