@@ -315,7 +315,7 @@ mod tests {
 
     const SIZE: usize = 32;
     const CELLS: usize = SIZE * SIZE;
-    const SCALE: Scale = Scale { reach: 0.5, relief: [0.02, 0.03], noise: 0.006 };
+    const SCALE: Scale = Scale { reach: 0.5, slope: 0.02, noise: 0.006 };
 
     /// A slope in colour and depth on a disc, without depths around it.
     fn row() -> Vec<f32> {

@@ -10,7 +10,7 @@ use assay_sdk::{Error, Host, NamedTensor, OnnxSession, Result};
 use std::io::{Read, Write};
 
 /// Changes with the layout of the saved state, and with what its scores mean.
-const STATE_VERSION: u64 = 4;
+const STATE_VERSION: u64 = 5;
 
 /// Most bytes of a saved network.
 const MOST_BYTES: usize = 1 << 31;
@@ -124,8 +124,8 @@ impl Fitted {
         let Shape { size, colour, depth } = self.network.shape;
         let numbers = [STATE_VERSION, size as u64, u64::from(colour), u64::from(depth)];
         numbers.iter().try_for_each(|&n| write_u64(out, n))?;
-        let Scale { reach, relief: [fine, coarse], noise } = self.scale;
-        [reach, fine, coarse, noise].iter().try_for_each(|&v| write_f64(out, f64::from(v)))?;
+        let Scale { reach, slope, noise } = self.scale;
+        [reach, slope, noise].iter().try_for_each(|&v| write_f64(out, f64::from(v)))?;
         write_f64(out, self.threshold)?;
         write_u64(out, self.network.onnx.len() as u64)?;
         write_u8s(out, &self.network.onnx)
@@ -142,11 +142,11 @@ impl Fitted {
             return Err(Error::state("the saved network is for other sensors or another size; fit again"));
         }
         let mut length = || read_f64(input).map(|v| v as f32);
-        let [reach, fine, coarse, noise] = [length()?, length()?, length()?, length()?];
-        if ![reach, fine, coarse, noise].iter().all(|v| v.is_finite() && *v > 0.0) {
+        let [reach, slope, noise] = [length()?, length()?, length()?];
+        if ![reach, slope, noise].iter().all(|v| v.is_finite() && *v > 0.0) {
             return Err(Error::state("the saved scale of depths is none"));
         }
-        let (scale, threshold) = (Scale { reach, relief: [fine, coarse], noise }, read_f64(input)?);
+        let (scale, threshold) = (Scale { reach, slope, noise }, read_f64(input)?);
         let bytes = read_count(input, MOST_BYTES, "bytes of a network")?;
         let onnx = read_u8s(input, bytes)?;
         let which = Which::of(shape.sensors(), threshold);

@@ -105,15 +105,16 @@ impl Shape {
     pub(crate) fn scale<'a>(self, rows: impl Iterator<Item = &'a [f32]>) -> Scale {
         // At most so many depths of each row are sorted.
         const SOME: usize = 4096;
-        let mut all: [Vec<f32>; 4] = Default::default();
+        let mut all: [Vec<f32>; 3] = Default::default();
         for row in rows {
             let Some(depth) = self.scan(row, Scale::ONE).depth else { continue };
-            let [fine, coarse] = AROUND.map(|share| depth.relief(reach_of(share, self.size)));
             let step = depth.depths.len().div_ceil(SOME).max(1);
-            for (all, plane) in all.iter_mut().zip([depth.depths.to_vec(), fine, coarse, depth.relief(1)]) {
-                let measured = (0..plane.len()).step_by(step).filter(|&i| depth.valid(i));
-                all.extend(measured.map(|i| plane[i].abs()));
-            }
+            let measured = || (0..depth.depths.len()).step_by(step).filter(|&i| depth.valid(i));
+            let [down, across] = depth.slopes();
+            let relief = depth.relief(1);
+            all[0].extend(measured().map(|i| depth.depths[i].abs()));
+            all[1].extend(measured().flat_map(|i| [down[i].abs(), across[i].abs()]));
+            all[2].extend(measured().map(|i| relief[i].abs()));
         }
         let mut quantile = |plane: usize, share: f64| {
             all[plane].sort_unstable_by(f32::total_cmp);
@@ -121,9 +122,9 @@ impl Shape {
             all[plane].get(at).copied().unwrap_or(0.0)
         };
         let reach = quantile(0, 0.99).max(f32::MIN_POSITIVE);
-        // A perfect plane has no relief to measure by.
-        let relief = [1, 2].map(|plane| quantile(plane, 0.5).max(FLATTEST * reach));
-        Scale { reach, relief, noise: quantile(3, 0.25).max(LEAST_NOISE * reach) }
+        // A perfect plane has no slopes to measure by.
+        let slope = quantile(1, 0.75).max(FLATTEST * reach);
+        Scale { reach, slope, noise: quantile(2, 0.25).max(LEAST_NOISE * reach) }
     }
 }
 
@@ -132,14 +133,14 @@ impl Shape {
 pub(crate) struct Scale {
     /// How far depths lie from a scan's median: all but a hundredth of them, for the few that are seen through a bore would take the range from all others.
     pub(crate) reach: f32,
-    /// How far they lie from the mean around them, in windows of each size: half of them.
-    pub(crate) relief: [f32; 2],
+    /// How far they rise or fall from cell to cell, down and across the picture: three quarters of them, for of flat surfaces most is noise.
+    pub(crate) slope: f32,
     /// How far they lie from the mean of their neighbours: a quarter of them, where the surface is smoothest.
     pub(crate) noise: f32,
 }
 
 impl Scale {
-    const ONE: Self = Self { reach: 1.0, relief: [1.0; 2], noise: 1.0 };
+    const ONE: Self = Self { reach: 1.0, slope: 1.0, noise: 1.0 };
 
     /// A change of depth that counts as one.
     pub(crate) fn least(&self) -> f32 {
@@ -150,17 +151,9 @@ impl Scale {
 /// What stands out of noise.
 const VISIBLE: f32 = 5.0;
 
-/// The windows that relief is seen in, as shares of the picture's side.
-const AROUND: [f64; 2] = [1.0 / 16.0, 1.0 / 8.0];
-
-/// The least relief, and the least noise, of the reach.
+/// The least slope, and the least noise, of the reach.
 const FLATTEST: f32 = 1e-3;
 const LEAST_NOISE: f32 = 1e-4;
-
-/// How far a window of this share of a picture of `size` reaches from its middle, in cells.
-fn reach_of(share: f64, size: usize) -> usize {
-    ((share * size as f64) as usize / 2).max(1)
-}
 
 /// A scan's pictures, borrowed.
 #[derive(Clone, Copy)]
@@ -191,8 +184,8 @@ impl Depth<'_> {
         self.scale.reach * (2.0 * (value - LEAST_DEPTH) / (1.0 - LEAST_DEPTH) - 1.0)
     }
 
-    /// The picture: depths, and their relief in two windows, each [`LEAST_DEPTH`] to 1; 0 where there is no depth. The reach is spread evenly;
-    /// relief x on a scale s becomes x / (|x| + s), so that a bump shows beside an edge that is a hundred times as high.
+    /// The picture: depths, and their slopes down and across, each [`LEAST_DEPTH`] to 1; 0 where there is no depth. The reach is spread evenly;
+    /// a slope x on a scale s becomes x / (|x| + s), so that a low bump shows beside an edge that is a hundred times as high.
     fn picture(&self) -> Vec<f32> {
         let spread = 0.5 * (1.0 - LEAST_DEPTH);
         let mut planes = Vec::with_capacity(3 * self.depths.len());
@@ -204,12 +197,31 @@ impl Depth<'_> {
                     .map(|(d, v)| if *v > 0.0 { LEAST_DEPTH + spread * (shown(*d) + 1.0) } else { 0.0 }),
             );
         };
-        let Scale { reach, relief, .. } = self.scale;
+        let Scale { reach, slope, .. } = self.scale;
         plane(self.depths, &|d| (d / reach).clamp(-1.0, 1.0));
-        for (share, scale) in AROUND.into_iter().zip(relief) {
-            plane(&self.relief(reach_of(share, self.size)), &|d| d / (d.abs() + scale));
+        for slopes in self.slopes() {
+            plane(&slopes, &|d| d / (d.abs() + slope));
         }
         planes
+    }
+
+    /// How far depths rise from cell to cell, down and across: half of what lies between the two neighbours, or what lies between the cell and
+    /// the one neighbour that has a depth; 0 without one.
+    fn slopes(&self) -> [Vec<f32>; 2] {
+        let size = self.size;
+        let at = |i: usize| self.valid(i).then(|| self.depths[i]);
+        let slope = |before: Option<f32>, here: Option<f32>, after: Option<f32>| match (before, here, after) {
+            (Some(before), Some(_), Some(after)) => 0.5 * (after - before),
+            (None, Some(here), Some(after)) => after - here,
+            (Some(before), Some(here), None) => here - before,
+            _ => 0.0,
+        };
+        [size, 1].map(|stride| {
+            let along = |i: usize| i / stride % size;
+            let before = |i: usize| if along(i) > 0 { at(i - stride) } else { None };
+            let after = |i: usize| if along(i) + 1 < size { at(i + stride) } else { None };
+            (0..self.depths.len()).map(|i| slope(before(i), at(i), after(i))).collect()
+        })
     }
 
     /// How far depths lie from the mean of those up to `half` cells around them.

@@ -17,7 +17,7 @@ use ndarray::Array2;
 use rten_tensor::AsView as _;
 
 const SIZE: usize = 32;
-const SCALE: Scale = Scale { reach: 0.003, relief: [1e-4; 2], noise: 2e-5 };
+const SCALE: Scale = Scale { reach: 0.003, slope: 1e-4, noise: 2e-5 };
 const BOTH: Shape = Shape { size: SIZE, colour: true, depth: true };
 
 /// Striped parts on a plane without depths, shifted by a few pixels each.
@@ -144,7 +144,7 @@ fn changed(scan: &Scan<'_>, example: Changed) -> [usize; 2] {
     let apart = |sensor: usize, i: usize| (example.pictures[sensor][i] - good[sensor][i]).abs();
     let cells = SIZE * SIZE;
     let colour = (0..cells).filter(|&i| (0..3).any(|c| apart(0, c * cells + i) > 0.0));
-    // Depth itself: its relief changes around a defect, too.
+    // Depth itself: its slopes change around a defect, too.
     let least = 0.45 * SCALE.least() / SCALE.reach + 1e-6;
     let depth = (0..cells).filter(|&i| apart(1, i) > least);
     let (colour, depth): (Vec<usize>, Vec<usize>) = (colour.collect(), depth.collect());
@@ -171,29 +171,43 @@ fn defects_lie_on_the_part_and_show_in_both_sensors_or_in_one() {
 }
 
 #[test]
-fn relief_shows_a_low_bump_beside_a_high_edge_and_nothing_of_a_slope() {
+fn slopes_show_a_low_bump_beside_a_high_edge() {
     let step = |i: usize| if i % SIZE < 8 { 0.01 } else { 0.0 };
     let slope = |i: usize| 1e-4 * (i / SIZE) as f32;
     let bump = |i: usize| if i == 20 * SIZE + 20 { 1e-3 } else { 0.0 };
     let mut row: Vec<f32> = (0..SIZE * SIZE).map(|i| step(i) + slope(i) + bump(i)).collect();
-    row.extend((0..SIZE * SIZE).map(|i| f32::from(u8::from(i != 5 * SIZE + 20))));
+    row.extend((0..SIZE * SIZE).map(|i| f32::from(u8::from(i != 5 * SIZE + 20 && i != 5 * SIZE + 22))));
     let shape = Shape { size: SIZE, colour: false, depth: true };
-    let scale = Scale { reach: 0.012, relief: [1e-3; 2], noise: 1e-5 };
+    let scale = Scale { reach: 0.012, slope: 2e-4, noise: 1e-5 };
     let picture = shape.scan(&row, scale).pictures().remove(0);
     let at = |plane: usize, y: usize, x: usize| picture[(plane * SIZE + y) * SIZE + x];
-    // A hundredth of the range is a fifth of the relief's.
+    let shown = |slope: f32| 0.55 + 0.45 * slope / (slope.abs() + 2e-4);
+    let is = |plane: usize, y: usize, x: usize, slope: f32| {
+        let (found, expected) = (at(plane, y, x), shown(slope));
+        assert!((found - expected).abs() < 1e-4, "{plane} {y} {x}: {found} {expected}");
+    };
+    // The bump is a hundredth of depth's range, and more than a third of the slopes'.
     assert!((at(0, 20, 20) - at(0, 20, 21) - 0.45 * 1e-3 / 0.012).abs() < 1e-5);
-    for plane in [1, 2] {
-        assert!((at(plane, 12, 16) - 0.55).abs() < 1e-3, "a slope");
-        assert!(at(plane, 20, 20) > 0.72 && at(plane, 20, 20) < 0.78, "a bump");
-        assert!(at(plane, 12, 7) > 0.85 && at(plane, 12, 8) < 0.25, "an edge");
-        assert_eq!(at(plane, 5, 20), 0.0, "no depth");
-        assert!((at(plane, 5, 19) - 0.55).abs() < 1e-2, "beside what has none");
+    is(2, 20, 19, 5e-4);
+    is(2, 20, 20, 0.0);
+    is(2, 20, 21, -5e-4);
+    is(1, 19, 20, 6e-4);
+    is(1, 21, 20, -4e-4);
+    // The slope and the edge; the picture's sides take what is inside.
+    for y in [0, 12, SIZE - 1] {
+        is(1, y, 16, 1e-4);
+        is(2, y, 7, -5e-3);
+        is(2, y, 9, 0.0);
     }
+    is(2, 12, SIZE - 1, 0.0);
+    // No depth, beside it, and alone between two that have none.
+    assert_eq!((at(1, 5, 20), at(2, 5, 20)), (0.0, 0.0));
+    is(1, 4, 20, 1e-4);
+    is(2, 5, 21, 0.0);
     let scale = shape.scale([row.as_slice()].into_iter());
     assert!((0.0125..0.0132).contains(&scale.reach), "{scale:?}");
-    // Half of the cells lie on the slope, away from the edge and from the picture's.
-    assert!(scale.relief.iter().all(|r| (1e-3 * scale.reach..2e-4).contains(r)), "{scale:?}");
+    // Slopes down are the plane's, those across nothing but at the edge.
+    assert!((scale.slope - 1e-4).abs() < 1e-7, "{scale:?}");
 }
 
 /// A grid as a value of a port.

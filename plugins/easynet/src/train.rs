@@ -140,6 +140,23 @@ impl Batch {
     }
 }
 
+/// What a training brings down: how far the maps are from where defects are, and the reconstructions from the `good` pictures. Colour, where it is
+/// the first sensor, is to be rebuilt in its structure, too.
+fn loss(network: &Network, shown: &Batch, good: Vec<Tensor<4>>, colour: bool) -> Tensor<1> {
+    let seen = network.forward(shown.pictures.clone());
+    let mut loss = shown.segmentation(&seen);
+    if let Some(second) = shown.second(&seen) {
+        loss = loss + second;
+    }
+    for (sensor, (found, good)) in seen.pictures.into_iter().zip(good).enumerate() {
+        loss = loss + mean_square(found.clone(), good.clone());
+        if sensor == 0 && colour {
+            loss = loss + dissimilarity(found, good, 1.0);
+        }
+    }
+    loss
+}
+
 /// A running training.
 struct Segmenting<'a> {
     learner: Learner<Network>,
@@ -184,20 +201,7 @@ impl Training for Segmenting<'_> {
         let good = Batch::of(&good.iter().collect::<Vec<_>>(), size, &self.device);
         let batch = Batch::of(&shown.iter().collect::<Vec<_>>(), size, &self.device);
         let colour = self.scans.shape.colour;
-        self.learner.step(self.rate.at(step), |network| {
-            let seen = network.forward(batch.pictures.clone());
-            let mut loss = batch.segmentation(&seen);
-            if let Some(second) = batch.second(&seen) {
-                loss = loss + second;
-            }
-            for (sensor, (found, good)) in seen.pictures.into_iter().zip(good.pictures).enumerate() {
-                loss = loss + mean_square(found.clone(), good.clone());
-                if sensor == 0 && colour {
-                    loss = loss + dissimilarity(found, good, 1.0);
-                }
-            }
-            loss
-        })
+        self.learner.step(self.rate.at(step), |network| loss(network, &batch, good.pictures, colour))
     }
 
     /// How far maps of scans that are not learned, half of them with a synthetic defect, are from where defects are.
@@ -305,4 +309,31 @@ pub(crate) fn learn(
             width: options.width,
         })
     })?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: usize = 32;
+
+    /// The loss of a flat picture of both sensors, whose defects are where the masks of either sensor and of any are 1.
+    fn loss_of(alone: f32, second: f32, any: f32) -> f64 {
+        let device = Device::flex();
+        let plane = |value: f32| vec![value; SIZE * SIZE];
+        let pictures = vec![vec![0.4; 3 * SIZE * SIZE]; 2];
+        let example = Example { pictures, alone: plane(alone), second: plane(second), any: plane(any) };
+        let batch = Batch::of(&[&example], SIZE, &device);
+        let network = Network::new(2, 2, &mut Draws::new(1), &device);
+        value(loss(&network, &batch, batch.pictures.clone(), true)).unwrap()
+    }
+
+    #[test]
+    fn each_sensor_alone_and_both_are_held_to_their_own_masks() {
+        // The masks are all that differs.
+        let none = loss_of(0.0, 0.0, 0.0);
+        let apart =
+            [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)].map(|(a, s, b)| loss_of(a, s, b) - none);
+        assert!(apart.iter().all(|d| d.abs() > 1e-4), "{apart:?}");
+    }
 }

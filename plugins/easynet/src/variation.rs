@@ -100,7 +100,7 @@ mod tests {
 
     const SIZE: usize = 32;
     const CELLS: usize = SIZE * SIZE;
-    const SCALE: Scale = Scale { reach: 0.5, relief: [0.02, 0.03], noise: 0.006 };
+    const SCALE: Scale = Scale { reach: 0.5, slope: 0.02, noise: 0.006 };
     const SHAPE: Shape = Shape { size: SIZE, colour: true, depth: true };
     const NONE: Variation = Variation {
         from: [[1.0, 0.0], [0.0, 1.0]],
