@@ -1,6 +1,8 @@
 //! Writes a category with as many test scans as wanted: `category DIR SEED SCANS`, so many good ones and so many of each kind of defect.
 //! Its size and its good scans are those of `assay demo` with the same seed.
 
+#![allow(clippy::print_stdout, reason = "a program for measurements")]
+
 use assay_synthetic::{Spec, generate};
 use std::error::Error;
 use std::path::Path;
