@@ -42,6 +42,13 @@ impl Default for Spec {
     }
 }
 
+impl Spec {
+    /// The category that is shown to newcomers: 400 x 400, and 20 scans in `validation`, as thresholds ask for.
+    pub fn demonstration(seed: u64) -> Self {
+        Self { size: (400, 400), validation: 20, seed, ..Self::default() }
+    }
+}
+
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {

@@ -111,10 +111,10 @@ impl Shape {
             let step = depth.depths.len().div_ceil(SOME).max(1);
             let measured = || (0..depth.depths.len()).step_by(step).filter(|&i| depth.valid(i));
             let [down, across] = depth.slopes();
-            let relief = depth.relief(1);
+            let roughness = depth.roughness();
             all[0].extend(measured().map(|i| depth.depths[i].abs()));
             all[1].extend(measured().flat_map(|i| [down[i].abs(), across[i].abs()]));
-            all[2].extend(measured().map(|i| relief[i].abs()));
+            all[2].extend(measured().map(|i| roughness[i]));
         }
         let mut quantile = |plane: usize, share: f64| {
             all[plane].sort_unstable_by(f32::total_cmp);
@@ -224,33 +224,17 @@ impl Depth<'_> {
         })
     }
 
-    /// How far depths lie from the mean of those up to `half` cells around them.
-    fn relief(&self, half: usize) -> Vec<f32> {
-        let side = self.size + 1;
-        // Sums of depths and their number, of all cells above and to the left.
-        let mut sums = vec![[0.0f64; 2]; side * side];
-        for y in 0..self.size {
-            let mut line = [0.0; 2];
-            for x in 0..self.size {
-                let i = y * self.size + x;
-                if self.valid(i) {
-                    line = [line[0] + f64::from(self.depths[i]), line[1] + 1.0];
-                }
-                let above = sums[y * side + x + 1];
-                sums[(y + 1) * side + x + 1] = [above[0] + line[0], above[1] + line[1]];
-            }
-        }
-        let range = |p: usize| (p.saturating_sub(half), (p + half + 1).min(self.size));
-        let mean = |i: usize| {
-            let ((top, bottom), (left, right)) = (range(i / self.size), range(i % self.size));
-            let [sum, count] = [0, 1].map(|k| {
-                sums[bottom * side + right][k] - sums[top * side + right][k] - sums[bottom * side + left][k]
-                    + sums[top * side + left][k]
-            });
-            (sum / count.max(1.0)) as f32
+    /// How far depths lie from the mean of theirs and their neighbours'; 0 where there is no depth.
+    fn roughness(&self) -> Vec<f32> {
+        let near = |p: usize| p.saturating_sub(1)..(p + 2).min(self.size);
+        let apart = |i: usize| {
+            let cells = near(i / self.size).flat_map(|y| near(i % self.size).map(move |x| y * self.size + x));
+            let (sum, count) = cells
+                .filter(|&at| self.valid(at))
+                .fold((0.0, 0.0), |(sum, n), at| (sum + f64::from(self.depths[at]), n + 1.0));
+            (self.depths[i] - (sum / count) as f32).abs()
         };
-        let relief = |i: usize| if self.valid(i) { self.depths[i] - mean(i) } else { 0.0 };
-        (0..self.depths.len()).map(relief).collect()
+        (0..self.depths.len()).map(|i| if self.valid(i) { apart(i) } else { 0.0 }).collect()
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<Status> {
         if making.exists() {
             std::fs::remove_dir_all(&making).with_context(|| making.display().to_string())?;
         }
-        generate(&making, &Spec { size: (400, 400), seed: args.seed, validation: 20, ..Spec::default() })?;
+        generate(&making, &Spec::demonstration(args.seed))?;
         std::fs::rename(&making, &scans).with_context(|| scans.display().to_string())?;
     }
     atomic::write(&recipe_file, |file| file.write_all(RECIPE.as_bytes()))?;
