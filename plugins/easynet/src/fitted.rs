@@ -2,9 +2,8 @@
 
 use crate::defects::Example;
 use crate::gate::{Seen, Which, entropy, score};
-use crate::network::{ALONE, SEEN_ALONE, SEEN_TOGETHER, SENSORS, TOGETHER};
+use crate::network::{ALONE, SEEN_ALONE, SEEN_TOGETHER, SENSORS, TOGETHER, probabilities};
 use crate::scans::{Scale, Shape};
-use crate::train::probabilities;
 use assay_sdk::state::{read_count, read_f64, read_u8s, read_u64, write_f64, write_u8s, write_u64};
 use assay_sdk::{Error, Host, NamedTensor, OnnxSession, Result};
 use std::io::{Read, Write};

@@ -8,6 +8,7 @@ use assay_training::burn::tensor::activation::softmax;
 use assay_training::burn::tensor::{Device, Tensor};
 use assay_training::export::Graph;
 use assay_training::layers::Draws;
+use assay_training::losses::probability;
 use assay_training::pictures::{ConvNorm, convolution, convolved, double, halve};
 
 /// Channels of the encoder's stages, in widths.
@@ -21,6 +22,9 @@ const SEEN: usize = 4;
 
 /// What a negative value of the segmentation's layers is multiplied by.
 const LEAK: f64 = 0.2;
+
+/// The exponent of the focal loss that its maps are trained by.
+pub(crate) const GAMMA: f64 = 2.0;
 
 /// The sides of a picture are multiples of this: the encoder halves it four times.
 pub(crate) const GRAIN: usize = 16;
@@ -180,10 +184,8 @@ impl Head {
         let first = graph.conv_norm_of_both(&self.first, &seen.fine, &self.coarse, &seen.coarse)?;
         let first = leaky(graph, &first);
         let second = leaky_of(graph, &self.second, &first)?;
-        let last = graph.convolution(&self.last, &second)?;
-        let both = graph.op("Softmax", &[&last], |n| n.with_int("axis", 1));
-        let [first, end, axis] = [1, 2, 1].map(|i| graph.index(&[i]));
-        Ok(graph.op("Slice", &[&both, &first, &end, &axis], |n| n))
+        let last = graph.logit(&self.last, &second)?;
+        Ok(graph.op("Sigmoid", &[&last], |n| n))
     }
 }
 
@@ -210,6 +212,12 @@ fn mean(graph: &mut Graph, seen: &Names) -> String {
     let coarse = graph.double(&seen.coarse);
     let all = concat(graph, &[&seen.fine, &coarse]);
     graph.op("GlobalAveragePool", &[&all], |n| n)
+}
+
+/// What the network's map means: the probability of a defect, place by place.
+pub(crate) fn probabilities(mut map: Vec<f32>) -> Vec<f32> {
+    map.iter_mut().for_each(|p| *p = probability(*p, GAMMA));
+    map
 }
 
 /// EasyNet for one sensor, or for colour and depth.

@@ -2,6 +2,7 @@
 
 use crate::window::Window;
 use assay_sdk::{Content, Error, GridView, Result, Sample, Spec};
+use std::ops::Range;
 
 /// Port of the colour image, and of the depths.
 pub(crate) const COLOUR: usize = 0;
@@ -68,17 +69,14 @@ impl Shape {
             let grid = value.grid()?;
             for c in [0, 1, 2] {
                 let plane = grid.plane(if grid.channels == 3 { c } else { 0 });
-                row.extend(
-                    shrunk(&grid, plane, self.size, window, |_| true)
-                        .into_iter()
-                        .map(|v| v.unwrap_or(0.0) / 255.0),
-                );
+                let cells = shrunk(&grid, plane, self.size, window, None);
+                row.extend(cells.into_iter().map(|v| v.unwrap_or(0.0) / 255.0));
             }
         }
         for value in sample.port(DEPTH) {
             let grid = value.grid()?;
             let plane = grid.plane(if grid.channels == 3 { 2 } else { 0 });
-            let mut depths = shrunk(&grid, plane, self.size, window, |i| grid.is_valid(i));
+            let mut depths = shrunk(&grid, plane, self.size, window, grid.valid);
             (0..FILLED).for_each(|_| fill(&mut depths, self.size));
             let middle = median(depths.iter().flatten().copied().collect());
             row.extend(depths.iter().map(|d| d.map_or(0.0, |d| d - middle)));
@@ -252,26 +250,42 @@ impl Scan<'_> {
 }
 
 /// A window of a plane brought to `size` x `size`: the mean of what is valid in each cell, the pixel at its middle where a cell is smaller than one.
+/// The lines of a cell are added up first, whole lines at a time.
 fn shrunk(
     grid: &GridView<'_>,
     plane: &[f32],
     size: usize,
     window: &Window,
-    valid: impl Fn(usize) -> bool,
+    valid: Option<&[u8]>,
 ) -> Vec<Option<f32>> {
     let (rows, cols) = (grid.rows, grid.cols);
+    let across: Vec<Range<usize>> = (0..size).map(|cell| window.cols(cell, size, cols)).collect();
+    let seen = across.iter().fold(cols..0, |all, r| all.start.min(r.start)..all.end.max(r.end));
+    let mut sums = vec![0.0f64; cols];
+    let mut counts = vec![0u32; cols];
     let mut cells = Vec::with_capacity(size * size);
-    for cell in 0..size * size {
-        let (mut sum, mut count) = (0.0f64, 0u32);
-        for row in window.rows(cell / size, size, rows) {
-            for i in window.cols(cell % size, size, cols).map(|col| row * cols + col) {
-                if valid(i) {
-                    sum += f64::from(plane[i]);
-                    count += 1;
-                }
+    for down in 0..size {
+        sums.fill(0.0);
+        counts.fill(0);
+        for row in window.rows(down, size, rows) {
+            let line = row * cols + seen.start..row * cols + seen.end.max(seen.start);
+            let both = sums[seen.start..].iter_mut().zip(&mut counts[seen.start..]);
+            match valid.map(|valid| &valid[line.clone()]) {
+                None => both.zip(&plane[line]).for_each(|((sum, count), v)| {
+                    *sum += f64::from(*v);
+                    *count += 1;
+                }),
+                Some(valid) => both.zip(&plane[line]).zip(valid).for_each(|(((sum, count), v), valid)| {
+                    *sum += if *valid != 0 { f64::from(*v) } else { 0.0 };
+                    *count += u32::from(*valid != 0);
+                }),
             }
         }
-        cells.push((count > 0).then(|| (sum / f64::from(count)) as f32));
+        for cell in &across {
+            let count: u32 = counts[cell.clone()].iter().sum();
+            let sum: f64 = sums[cell.clone()].iter().sum();
+            cells.push((count > 0).then(|| (sum / f64::from(count)) as f32));
+        }
     }
     cells
 }
@@ -303,4 +317,38 @@ fn fill(depths: &mut [Option<f32>], size: usize) {
 fn median(mut values: Vec<f32>) -> f32 {
     let middle = values.len() / 2;
     if values.is_empty() { 0.0 } else { *values.select_nth_unstable_by(middle, f32::total_cmp).1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assay_sdk::Frame;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_cell_is_the_mean_of_the_valid_pixels_below_it(
+            (rows, cols, size) in (1..40usize, 1..40usize, 1..24usize),
+            part in [0.0..1.0f64, 0.0..1.0, 0.0..1.0, 0.0..1.0],
+            values in prop::collection::vec(-9.0..9.0f32, 1600),
+            missing in prop::collection::vec(0..5u8, 1600),
+        ) {
+            let within = |p: usize, all: usize, a: f64, b: f64| (a.min(b)..=a.max(b)).contains(&(p as f64 / all as f64));
+            let inside = |i: usize| within(i / cols, rows, part[0], part[1]) && within(i % cols, cols, part[2], part[3]);
+            let valid: Vec<u8> = (0..rows * cols).map(|i| u8::from(inside(i) && missing[i] > 0)).collect();
+            let plane: Vec<f32> = (0..rows * cols).map(|i| if valid[i] > 0 { values[i] } else { f32::NAN }).collect();
+            let grid = GridView { values: &plane, channels: 1, rows, cols, valid: Some(&valid), frame: Frame::NATIVE };
+            let window = Window::around([grid].into_iter());
+            let cells = shrunk(&grid, &plane, size, &window, grid.valid);
+            prop_assert_eq!(cells.len(), size * size);
+            for (i, cell) in cells.into_iter().enumerate() {
+                let pixels = window.rows(i / size, size, rows).flat_map(|y| window.cols(i % size, size, cols).map(move |x| y * cols + x));
+                let below: Vec<f64> = pixels.filter(|&p| grid.is_valid(p)).map(|p| f64::from(plane[p])).collect();
+                match cell {
+                    None => prop_assert!(below.is_empty()),
+                    Some(mean) => prop_assert!((f64::from(mean) - below.iter().sum::<f64>() / below.len() as f64).abs() < 1e-5),
+                }
+            }
+        }
+    }
 }

@@ -3,24 +3,21 @@
 use crate::defects::Example;
 use crate::fitted::sensors;
 use crate::gate::Which;
-use crate::network::{Network, Seen};
+use crate::network::{GAMMA, Network, Seen, probabilities};
 use crate::scans::{Scale, Shape};
 use crate::variation::varied;
 use assay_training::burn::optim::AdamConfig;
 use assay_training::burn::tensor::{Device, Tensor, TensorData};
 use assay_training::export::values;
 use assay_training::layers::Draws;
-use assay_training::learner::{Learner, Order, pack, value};
-use assay_training::losses::{dissimilarity, focal, mean_square, probability};
-use assay_training::run::{Best, Limits, Training, Watcher, run};
+use assay_training::learner::{Learner, Lesson, Order, Task, value};
+use assay_training::losses::{dissimilarity, focal, mean_square};
+use assay_training::run::{Best, Limits, Watcher, run};
 use assay_training::schedule::HalfCosine;
 use assay_training::threads::{each, on_threads};
 use ndarray::ArrayView2;
 use std::borrow::Cow;
 use std::time::Duration;
-
-/// The exponent of the focal loss.
-const GAMMA: f64 = 2.0;
 
 /// The rate rises over one in so many steps.
 const WARM_UP: usize = 20;
@@ -31,12 +28,6 @@ const LOOKS: usize = 20;
 /// Least pairs of held out scans, as they are and with defects, that the criterion looks at: by those of two or three scans alone it would
 /// choose by chance.
 const LOOKED_AT: usize = 16;
-
-/// What the network's map means: the probability of a defect, place by place.
-pub(crate) fn probabilities(mut map: Vec<f32>) -> Vec<f32> {
-    map.iter_mut().for_each(|p| *p = probability(*p, GAMMA));
-    map
-}
 
 /// What shapes a training.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -157,9 +148,8 @@ fn loss(network: &Network, shown: &Batch, good: Vec<Tensor<4>>, colour: bool) ->
     loss
 }
 
-/// A running training.
+/// What the network is trained for.
 struct Segmenting<'a> {
-    learner: Learner<Network>,
     rate: HalfCosine,
     scans: Scans<'a>,
     held: Vec<Example>,
@@ -192,21 +182,20 @@ impl Segmenting<'_> {
     }
 }
 
-impl Training for Segmenting<'_> {
+impl Task for Segmenting<'_> {
     type Network = Network;
 
-    fn step(&mut self, step: usize) -> assay_training::Result<f64> {
+    fn step(&mut self, learner: &mut Learner<Network>, step: usize) -> assay_training::Result<f64> {
         let (good, shown) = self.examples(step);
         let size = self.scans.shape.size;
         let good = Batch::of(&good.iter().collect::<Vec<_>>(), size, &self.device);
         let batch = Batch::of(&shown.iter().collect::<Vec<_>>(), size, &self.device);
         let colour = self.scans.shape.colour;
-        self.learner.step(self.rate.at(step), |network| loss(network, &batch, good.pictures, colour))
+        learner.step(self.rate.at(step), |network| loss(network, &batch, good.pictures, colour))
     }
 
     /// How far maps of scans that are not learned, half of them with a synthetic defect, are from where defects are.
-    fn criterion(&mut self) -> assay_training::Result<f64> {
-        let network = self.learner.snapshot()?;
+    fn criterion(&mut self, network: &Network) -> assay_training::Result<f64> {
         let device = self.device.clone().inner();
         let (mut sum, mut count) = (0.0, 0.0);
         for chunk in self.held.chunks(self.options.batch) {
@@ -215,26 +204,6 @@ impl Training for Segmenting<'_> {
             count += chunk.len() as f64;
         }
         Ok(sum / f64::max(count, 1.0))
-    }
-
-    fn network(&self) -> assay_training::Result<Network> {
-        self.learner.snapshot()
-    }
-
-    fn save(&self) -> assay_training::Result<Vec<u8>> {
-        self.learner.save()
-    }
-
-    fn restore(&mut self, saved: &[u8]) -> assay_training::Result<()> {
-        self.learner.restore(saved)
-    }
-
-    fn pack(&self, network: &Network) -> assay_training::Result<Vec<u8>> {
-        pack(network)
-    }
-
-    fn unpack(&self, packed: &[u8]) -> assay_training::Result<Network> {
-        self.learner.unpack(packed)
     }
 }
 
@@ -280,8 +249,8 @@ pub(crate) fn learn(
         let size = scans.shape.size;
         let network = Network::new(scans.shape.sensors(), options.width, &mut draws, &device);
         let check_every = (options.steps / LOOKS).max(1);
-        let mut training = Segmenting {
-            learner: Learner::new(network, AdamConfig::new().with_epsilon(1e-8).init()),
+        let learner = Learner::new(network, AdamConfig::new().with_epsilon(1e-8).init());
+        let task = Segmenting {
             rate: HalfCosine { peak: options.rate, warm_up: options.steps / WARM_UP, steps: options.steps },
             scans,
             held: held.pairs(LOOKED_AT, options.seed.wrapping_add(1)),
@@ -290,9 +259,11 @@ pub(crate) fn learn(
             device: device.clone(),
         };
         let limits = Limits { steps: options.steps, check_every, time: options.time };
-        let best: Best<Network> = run(&mut training, limits, &mut watcher)?;
+        let mut lesson = Lesson { learner, task };
+        let best: Best<Network> = run(&mut lesson, limits, &mut watcher)?;
         let network = &best.network;
-        let example = training
+        let example = lesson
+            .task
             .held
             .pop()
             .ok_or_else(|| assay_training::Error::Tensor("no scan was held out".into()))?;

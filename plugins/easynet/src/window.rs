@@ -31,10 +31,10 @@ impl Window {
             return Self::WHOLE;
         };
         let (rows, cols) = (grid.rows, grid.cols);
-        let mut of = [vec![0usize; rows], vec![0usize; cols]];
-        for (i, _) in valid.iter().enumerate().filter(|(_, v)| **v != 0) {
-            of[0][i / cols] += 1;
-            of[1][i % cols] += 1;
+        let mut of = [Vec::with_capacity(rows), vec![0usize; cols]];
+        for line in valid.chunks_exact(cols) {
+            of[0].push(count(line));
+            of[1].iter_mut().zip(line).for_each(|(count, v)| *count += usize::from(*v != 0));
         }
         let [down, across] = of.map(|counts| inner(&counts, n));
         let side = (1.0 + 2.0 * MARGIN) * f64::max(down.end - down.start, across.end - across.start);

@@ -9,9 +9,9 @@ use assay_training::burn::optim::AdamWConfig;
 use assay_training::burn::tensor::{Device, Tensor, TensorData};
 use assay_training::export::{Graph, compare, values};
 use assay_training::layers::{Draws, Perceptron, linear};
-use assay_training::learner::{Learner, Order, pack, value};
+use assay_training::learner::{Learner, Lesson, Order, Task, value};
 use assay_training::losses::info_nce;
-use assay_training::run::{Limits, Training, Watcher, run};
+use assay_training::run::{Limits, Watcher, run};
 use assay_training::schedule::HalfCosine;
 use assay_training::threads::on_threads;
 use ndarray::{ArrayView2, s};
@@ -108,9 +108,8 @@ impl Network {
     }
 }
 
-/// A running training.
+/// What the network is trained for.
 struct Contrast<'a> {
-    learner: Learner<Network>,
     rate: HalfCosine,
     learned: Pairs<'a>,
     held: Pairs<'a>,
@@ -119,21 +118,20 @@ struct Contrast<'a> {
     device: Device,
 }
 
-impl Training for Contrast<'_> {
+impl Task for Contrast<'_> {
     type Network = Network;
 
-    fn step(&mut self, step: usize) -> assay_training::Result<f64> {
+    fn step(&mut self, learner: &mut Learner<Network>, step: usize) -> assay_training::Result<f64> {
         let (n, batch) = (self.learned.len(), self.options.batch);
         let batches = (n / batch).max(1);
         let first = step % batches * batch;
         let chosen = &self.order.of(step / batches)[first..(first + batch).min(n)];
         let pairs = self.learned.pick(chosen, &self.device);
-        self.learner.step(self.rate.at(step), |network| network.loss(pairs, self.options.temperature))
+        learner.step(self.rate.at(step), |network| network.loss(pairs, self.options.temperature))
     }
 
     /// The loss of pairs that are not learned.
-    fn criterion(&mut self) -> assay_training::Result<f64> {
-        let network = self.learner.snapshot()?;
+    fn criterion(&mut self, network: &Network) -> assay_training::Result<f64> {
         let device = self.device.clone().inner();
         let (mut sum, mut count) = (0.0, 0);
         let all: Vec<usize> = (0..self.held.len()).collect();
@@ -143,26 +141,6 @@ impl Training for Contrast<'_> {
             count += chosen.len();
         }
         Ok(sum / f64::from(u32::try_from(count.max(1)).unwrap_or(u32::MAX)))
-    }
-
-    fn network(&self) -> assay_training::Result<Network> {
-        self.learner.snapshot()
-    }
-
-    fn save(&self) -> assay_training::Result<Vec<u8>> {
-        self.learner.save()
-    }
-
-    fn restore(&mut self, saved: &[u8]) -> assay_training::Result<()> {
-        self.learner.restore(saved)
-    }
-
-    fn pack(&self, network: &Network) -> assay_training::Result<Vec<u8>> {
-        pack(network)
-    }
-
-    fn unpack(&self, packed: &[u8]) -> assay_training::Result<Network> {
-        self.learner.unpack(packed)
     }
 }
 
@@ -192,8 +170,8 @@ fn learn<'a>(
         let batches = (learned.len() / options.batch).max(1);
         let steps = batches * options.epochs;
         let optimizer = AdamWConfig::new().with_beta_2(BETA_2).with_epsilon(1e-8).with_weight_decay(DECAY);
-        let mut training = Contrast {
-            learner: Learner::new(Network::new(widths, options, &device), optimizer.init()),
+        let learner = Learner::new(Network::new(widths, options, &device), optimizer.init());
+        let task = Contrast {
             rate: HalfCosine { peak: options.rate, warm_up: batches, steps },
             learned,
             held,
@@ -202,7 +180,7 @@ fn learn<'a>(
             device: device.clone(),
         };
         let limits = Limits { steps, check_every: (batches / 4).max(1), time: options.time };
-        let best = run(&mut training, limits, &mut watcher)?;
+        let best = run(&mut Lesson { learner, task }, limits, &mut watcher)?;
         let network = &best.network;
         let some: Vec<usize> = (0..held.len().min(COMPARED)).collect();
         let sample = held.pick(&some, &device.inner());

@@ -6,7 +6,7 @@ use crate::pictures::ConvNorm;
 use assay_onnx::build::{model, node, value};
 use assay_onnx::file;
 use assay_onnx::message::{DataType, NodeProto, TensorProto};
-use assay_onnx::tensor::{of_f32, of_i64};
+use assay_onnx::tensor::of_f32;
 use burn::nn::conv::Conv2d;
 use burn::nn::{BatchNorm, LayerNorm, Linear};
 use burn::tensor::Tensor;
@@ -30,13 +30,6 @@ impl Graph {
     pub fn constant(&mut self, dims: &[usize], values: &[f32]) -> String {
         let name = format!("c{}", self.constants.len());
         self.constants.push(of_f32(&name, dims, values));
-        name
-    }
-
-    /// A constant list of integers.
-    pub fn index(&mut self, values: &[i64]) -> String {
-        let name = format!("c{}", self.constants.len());
-        self.constants.push(of_i64(&name, &[values.len()], values));
         name
     }
 
@@ -111,7 +104,26 @@ impl Graph {
     pub fn convolution(&mut self, layer: &Conv2d, pictures: &str) -> Result<String> {
         let bias = layer.bias.as_ref().map(|bias| values(bias.val())).transpose()?;
         let weights = values(layer.weight.val())?;
-        Ok(self.weighted(layer, &weights, bias.as_deref(), pictures))
+        Ok(self.weighted(layer.weight.dims(), &weights, bias.as_deref(), pictures))
+    }
+
+    /// What a convolution gives for the second of two classes less what it gives for the first: of a softmax over both, the second's share is the
+    /// sigmoid of that.
+    ///
+    /// # Errors
+    /// Where weights cannot be read; of other than two classes.
+    pub fn logit(&mut self, layer: &Conv2d, pictures: &str) -> Result<String> {
+        let [classes, inputs, rows, cols] = layer.weight.dims();
+        if classes != 2 {
+            return Err(Error::Tensor(format!("a convolution tells {classes} classes apart, not two")));
+        }
+        let less = |values: Vec<f32>| -> Vec<f32> {
+            let (first, second) = values.split_at(values.len() / 2);
+            second.iter().zip(first).map(|(second, first)| second - first).collect()
+        };
+        let bias = layer.bias.as_ref().map(|bias| values(bias.val())).transpose()?.map(less);
+        let weights = less(values(layer.weight.val())?);
+        Ok(self.weighted([1, inputs, rows, cols], &weights, bias.as_deref(), pictures))
     }
 
     /// A convolution with its normalisation folded into its weights.
@@ -121,7 +133,7 @@ impl Graph {
     pub fn conv_norm(&mut self, layer: &ConvNorm, pictures: &str) -> Result<String> {
         let (scale, shift) = folded(&layer.norm)?;
         let weights = scaled(&layer.conv, &scale)?;
-        Ok(self.weighted(&layer.conv, &weights, Some(&shift), pictures))
+        Ok(self.weighted(layer.conv.weight.dims(), &weights, Some(&shift), pictures))
     }
 
     /// A convolution and one of pictures of half the size, doubled: their sum, with the normalisation of the sum folded into the weights of both.
@@ -137,14 +149,19 @@ impl Graph {
     ) -> Result<String> {
         let (scale, shift) = folded(&layer.norm)?;
         let (weights, half_weights) = (scaled(&layer.conv, &scale)?, scaled(half, &scale)?);
-        let made = self.weighted(&layer.conv, &weights, Some(&shift), pictures);
-        let halves = self.weighted(half, &half_weights, None, halves);
+        let made = self.weighted(layer.conv.weight.dims(), &weights, Some(&shift), pictures);
+        let halves = self.weighted(half.weight.dims(), &half_weights, None, halves);
         let doubled = self.double(&halves);
         Ok(self.op("Add", &[&made, &doubled], |n| n))
     }
 
-    fn weighted(&mut self, layer: &Conv2d, weights: &[f32], bias: Option<&[f32]>, pictures: &str) -> String {
-        let dims = layer.weight.dims();
+    fn weighted(
+        &mut self,
+        dims: [usize; 4],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        pictures: &str,
+    ) -> String {
         let weight = self.constant(&dims, weights);
         let bias = bias.map(|bias| self.constant(&[bias.len()], bias));
         let mut inputs = vec![pictures, &weight];

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::export::values;
 use crate::layers::Draws;
+use crate::run::Training;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::store::ModuleRecord;
@@ -72,7 +73,7 @@ impl<N: Module + Clone> Learner<N> {
         Ok(())
     }
 
-    /// The [`snapshot`](Self::snapshot) of bytes that [`pack`] made of one of the same layers.
+    /// The [`snapshot`](Self::snapshot) that was packed into these bytes, of one of the same layers.
     ///
     /// # Errors
     /// Bytes of another network.
@@ -86,7 +87,7 @@ impl<N: Module + Clone> Learner<N> {
 ///
 /// # Errors
 /// Where tensors cannot be read.
-pub fn pack<N: Module + Clone>(network: &N) -> Result<Vec<u8>> {
+fn pack<N: Module + Clone>(network: &N) -> Result<Vec<u8>> {
     Ok(network.clone().into_record().into_bytes().map_err(unreadable)?.to_vec())
 }
 
@@ -100,6 +101,64 @@ fn unreadable(error: impl std::fmt::Display) -> Error {
 /// Where it cannot be read.
 pub fn value(loss: Tensor<1>) -> Result<f64> {
     Ok(f64::from(values(loss)?.first().copied().unwrap_or(f32::NAN)))
+}
+
+/// What a network is trained for.
+pub trait Task {
+    /// What is trained.
+    type Network: Module + Clone;
+
+    /// Has the learner do step `step`, counted from 0, and returns its loss.
+    ///
+    /// # Errors
+    /// As the task sees fit.
+    fn step(&mut self, learner: &mut Learner<Self::Network>, step: usize) -> Result<f64>;
+
+    /// How good a [`snapshot`](Learner::snapshot) is, lower is better, as in [`Training::criterion`].
+    ///
+    /// # Errors
+    /// As the task sees fit.
+    fn criterion(&mut self, network: &Self::Network) -> Result<f64>;
+}
+
+/// A learner at a task.
+pub struct Lesson<T: Task> {
+    /// Who learns.
+    pub learner: Learner<T::Network>,
+    /// What is learned.
+    pub task: T,
+}
+
+impl<T: Task> Training for Lesson<T> {
+    type Network = T::Network;
+
+    fn step(&mut self, step: usize) -> Result<f64> {
+        self.task.step(&mut self.learner, step)
+    }
+
+    fn criterion(&mut self) -> Result<f64> {
+        self.task.criterion(&self.learner.snapshot()?)
+    }
+
+    fn network(&self) -> Result<T::Network> {
+        self.learner.snapshot()
+    }
+
+    fn save(&self) -> Result<Vec<u8>> {
+        self.learner.save()
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> Result<()> {
+        self.learner.restore(saved)
+    }
+
+    fn pack(&self, network: &T::Network) -> Result<Vec<u8>> {
+        pack(network)
+    }
+
+    fn unpack(&self, packed: &[u8]) -> Result<T::Network> {
+        self.learner.unpack(packed)
+    }
 }
 
 /// The order in which a training sees its `n` things, another one each time around.
