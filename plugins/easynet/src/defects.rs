@@ -13,6 +13,9 @@ const TRIES: usize = 8;
 /// The most of a picture that shines through a texture.
 const MOST_THROUGH: f32 = 0.8;
 
+/// The least that is seen, at its most, of a texture that rises from the edge.
+const FAINTEST: f32 = 0.1;
+
 /// Highest bump, as a share of the reach of depths.
 const HIGHEST: f32 = 0.9;
 
@@ -20,45 +23,68 @@ const HIGHEST: f32 = 0.9;
 const LOWEST: f32 = 4.0;
 
 /// A change of colour that counts as one, of its range.
-const SEEN: f32 = 0.03;
+pub(crate) const SEEN: f32 = 0.03;
 
-/// Where cells come from that are not in their place, in cells down and across.
+/// How a place shows what is at another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// What is seen moves, the farther the farther from the edge: the surface is bent, and nothing is torn.
+    Bent,
+    /// All of the place shows the other one.
+    Torn,
+    /// The same, but colours and depths pass into those around them, so that no edge tells where it is (as Natural Synthetic Anomalies; Schlueter et
+    /// al., ECCV 2022).
+    Blended,
+}
+
+/// Where cells come from that are not in their place.
 #[derive(Debug, Clone, Copy)]
 struct Displacement {
+    /// In cells down and across.
     by: [f32; 2],
-    /// Whether it grows from the edge of the place: the surface is bent, and nothing is torn.
-    grows: bool,
+    manner: Manner,
 }
 
 impl Displacement {
-    /// A surface that is bent, by 3 to 15 % of the picture.
+    /// A surface that is bent, by 1 to 15 % of the picture, little as often as much.
     fn bent(size: usize, draws: &mut Draws) -> Self {
-        Self { by: vector(0.03..0.15, size, draws), grows: true }
+        Self { by: vector(even_decades(0.01..0.15, draws), size, draws), manner: Manner::Bent }
     }
 
     /// A piece of another place, 10 to 50 % of the picture away: on the part what does not belong there, from beside the part a piece
     /// that is missing (CutPaste; Li et al., CVPR 2021).
     fn elsewhere(size: usize, draws: &mut Draws) -> Self {
-        Self { by: vector(0.1..0.5, size, draws), grows: false }
+        let by = vector(0.1 + 0.4 * share(draws), size, draws);
+        Self { by, manner: if draws.below(2) == 0 { Manner::Torn } else { Manner::Blended } }
     }
 
-    /// Where cell `i` comes from, whose noise is `height`.
-    fn source(&self, i: usize, height: f32, size: usize) -> usize {
-        let share = match self.grows {
-            true => ((height - HILL) / (1.0 - HILL)).clamp(0.0, 1.0),
-            false => f32::from(u8::from(height > HILL)),
+    /// How much of cell `i`, whose noise is `height`, is another's, 0 to 1, and whose.
+    fn source(&self, i: usize, height: f32, size: usize) -> (f32, usize) {
+        let depth = ((height - HILL) / (1.0 - HILL)).clamp(0.0, 1.0);
+        let inside = f32::from(u8::from(height > HILL));
+        let (weight, share) = match self.manner {
+            Manner::Bent => (inside, depth),
+            Manner::Torn => (inside, inside),
+            Manner::Blended => ((depth / RIM).min(1.0), inside),
         };
         let along =
             |at: usize, by: f32| (at as f32 + share * by).round().clamp(0.0, (size - 1) as f32) as usize;
-        along(i / size, self.by[0]) * size + along(i % size, self.by[1])
+        (weight, along(i / size, self.by[0]) * size + along(i % size, self.by[1]))
     }
 }
 
-/// A vector in any direction whose length is in `lengths`, of the picture's side.
-fn vector(lengths: Range<f32>, size: usize, draws: &mut Draws) -> [f32; 2] {
+/// The part of a hill's height over which a piece is blended with what is around it.
+const RIM: f32 = 0.4;
+
+/// A vector in any direction, as long as a share of the picture's side.
+fn vector(length: f32, size: usize, draws: &mut Draws) -> [f32; 2] {
     let angle = draws.uniform(1, f64::from(PI))[0];
-    let length = (lengths.start + share(draws) * (lengths.end - lengths.start)) * size as f32;
-    [angle.sin() * length, angle.cos() * length]
+    [angle.sin() * length * size as f32, angle.cos() * length * size as f32]
+}
+
+/// A number of a range, of any decade as often as of any other.
+fn even_decades(range: Range<f32>, draws: &mut Draws) -> f32 {
+    range.start * (range.end / range.start).powf(share(draws))
 }
 
 /// Most defects of a defective scan.
@@ -137,32 +163,31 @@ impl Changed {
         let cells = size * size;
         for _ in 0..TRIES {
             let hills = hills(scan, size, draws);
-            let sources: Vec<usize> =
+            let sources: Vec<(f32, usize)> =
                 (0..cells).map(|i| displacement.source(i, hills.heights[i], size)).collect();
+            let mut values = Values::of(scan);
+            values.take(&sources);
             // On the part, or where it now seems to be.
-            let moved = |i: usize| sources[i] != i && (scan.is_part(i) || scan.is_part(sources[i]));
+            let moved = |i: usize| {
+                let (weight, source) = sources[i];
+                weight > 0.0 && source != i && (scan.is_part(i) || scan.is_part(source))
+            };
             let mut changed = Vec::new();
             if let Some(planes) = scan.colour {
-                let apart =
-                    |i: usize, c: usize| (planes[c * cells + i] - planes[c * cells + sources[i]]).abs();
-                changed.push(mask(cells, |i| moved(i) && (0..3).any(|c| apart(i, c) > SEEN)));
+                let apart = |i: usize| (values.colour[i] - planes[i]).abs() > SEEN;
+                changed.push(mask(cells, |i| moved(i) && (0..3).any(|c| apart(c * cells + i))));
             }
             if let Some(depth) = scan.depth {
-                let apart = |i: usize, j: usize| {
-                    depth.valid(i) != depth.valid(j)
-                        || (depth.depths[i] - depth.depths[j]).abs() > depth.scale.least()
+                let apart = |i: usize| {
+                    depth.valid(i) != (values.valid[i] > 0.0)
+                        || (values.depths[i] - depth.depths[i]).abs() > depth.scale.least()
                 };
-                changed.push(mask(cells, |i| moved(i) && apart(i, sources[i])));
+                changed.push(mask(cells, |i| moved(i) && apart(i)));
             }
             let any = mask(cells, |i| changed.iter().any(|sensor| sensor[i] > 0.0));
             if !any.contains(&1.0) {
                 continue;
             }
-            let mut values = Values::of(scan);
-            values.planes().for_each(|plane| {
-                let still = plane.to_vec();
-                plane.iter_mut().zip(&sources).for_each(|(v, &source)| *v = still[source]);
-            });
             let mut changed = changed.into_iter();
             let [alone, second] = [(); 2].map(|()| changed.next().unwrap_or_else(|| mask(cells, |_| false)));
             return Self { values, alone, second, any };
@@ -185,19 +210,23 @@ impl Changed {
             (true, true, 1) => (false, true),
             (colour, depth, _) => (colour, depth),
         };
+        let top = (0..cells).filter(|&i| place[i] > 0.0).map(|i| hills.heights[i]).fold(HILL, f32::max);
         let mut values = Values::of(scan);
+        let mut coloured = mask(cells, |_| false);
         if in_colour {
-            let through = MOST_THROUGH * share(draws);
+            let cover = Cover::draw(draws);
             let texture = texture(others, size, draws);
-            for (i, v) in values.colour.iter_mut().enumerate() {
-                if place[i % cells] > 0.0 {
-                    *v = (1.0 - through) * texture[i] + through * *v;
-                }
+            for (i, v) in values.colour.iter_mut().enumerate().filter(|(i, _)| place[i % cells] > 0.0) {
+                let share = cover.at(hills.heights[i % cells], top);
+                *v = share * texture[i] + (1.0 - share) * *v;
             }
+            let planes = scan.colour.unwrap_or_default();
+            let apart = |i: usize| (values.colour[i] - planes[i]).abs() > SEEN;
+            let seen = |i: usize| !cover.grows() || (0..3).any(|c| apart(c * cells + i));
+            coloured = mask(cells, |i| place[i] > 0.0 && seen(i));
         }
         let mut changed = mask(cells, |_| false);
         if in_depth && let Some(depth) = scan.depth {
-            let top = (0..cells).filter(|&i| place[i] > 0.0).map(|i| hills.heights[i]).fold(HILL, f32::max);
             let heights = Heights::draw(&depth, draws);
             for i in (0..cells).filter(|&i| place[i] > 0.0) {
                 let before = values.depths[i];
@@ -206,11 +235,10 @@ impl Changed {
                 changed[i] = f32::from(u8::from(counts));
             }
         }
-        let none = || mask(cells, |_| false);
-        let any = if in_colour { place.clone() } else { changed.clone() };
+        let any = mask(cells, |i| coloured[i] > 0.0 || changed[i] > 0.0);
         let (alone, second) = match scan.colour {
-            Some(_) => (if in_colour { place } else { none() }, changed),
-            None => (changed, none()),
+            Some(_) => (coloured, changed),
+            None => (changed, coloured),
         };
         Self { values, alone, second, any }
     }
@@ -223,6 +251,37 @@ fn hills(scan: &Scan<'_>, size: usize, draws: &mut Draws) -> Hills {
         hills.keep_one(size, |i| scan.is_part(i), draws);
     }
     hills
+}
+
+/// How much of a texture is seen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Cover {
+    /// As the paper: evenly so much of it.
+    Even(f32),
+    /// At most so much, rising from the edge.
+    Rising(f32),
+}
+
+impl Cover {
+    /// Every other one as the paper's; those that rise are faint as often as strong, in decades.
+    fn draw(draws: &mut Draws) -> Self {
+        match draws.below(2) {
+            0 => Self::Even(1.0 - MOST_THROUGH * share(draws)),
+            _ => Self::Rising(even_decades(FAINTEST..1.0, draws)),
+        }
+    }
+
+    fn grows(self) -> bool {
+        matches!(self, Self::Rising(_))
+    }
+
+    /// The texture's share where the noise is `noise` and at most `top`.
+    fn at(self, noise: f32, top: f32) -> f32 {
+        match self {
+            Self::Even(share) => share,
+            Self::Rising(most) => most * (noise - HILL) / (top - HILL).max(f32::MIN_POSITIVE),
+        }
+    }
 }
 
 /// What noise makes of depths.
@@ -241,7 +300,7 @@ impl Heights {
     fn draw(depth: &Depth<'_>, draws: &mut Draws) -> Self {
         let highest = HIGHEST * depth.scale.reach;
         let lowest = (LOWEST * depth.scale.least()).min(highest);
-        let height = lowest * (highest / lowest).powf(share(draws));
+        let height = even_decades(lowest..highest, draws);
         let height = if draws.below(2) == 0 { height } else { -height };
         match draws.below(4) {
             0 => Self::Noise,
@@ -283,11 +342,24 @@ impl Values {
         }
     }
 
-    /// Every plane of every sensor.
-    fn planes(&mut self) -> impl Iterator<Item = &mut [f32]> {
-        let Self { colour, depths, valid } = self;
-        let third = (colour.len() / 3).max(1);
-        colour.chunks_exact_mut(third).chain([depths.as_mut_slice(), valid.as_mut_slice()])
+    /// Takes so much of other cells, sensor by sensor; of depths all or nothing where either cell has none.
+    fn take(&mut self, sources: &[(f32, usize)]) {
+        let still =
+            Self { colour: self.colour.clone(), depths: self.depths.clone(), valid: self.valid.clone() };
+        let cells = sources.len();
+        let mixed = |a: f32, b: f32, weight: f32| (1.0 - weight) * a + weight * b;
+        for (i, v) in self.colour.iter_mut().enumerate() {
+            let (weight, source) = sources[i % cells];
+            *v = mixed(*v, still.colour[i / cells * cells + source], weight);
+        }
+        for (i, (depth, valid)) in self.depths.iter_mut().zip(&mut self.valid).enumerate() {
+            let (weight, source) = sources[i];
+            if *valid > 0.0 && still.valid[source] > 0.0 {
+                *depth = mixed(*depth, still.depths[source], weight);
+            } else if weight > 0.5 {
+                (*depth, *valid) = (still.depths[source], still.valid[source]);
+            }
+        }
     }
 
     /// `scan` with these values.
@@ -424,11 +496,16 @@ mod tests {
 
     #[test]
     fn a_bent_surface_is_not_torn() {
-        let displacement = Displacement { by: [8.0, 0.0], grows: true };
-        assert_eq!(displacement.source(5 * SIZE + 5, HILL, SIZE), 5 * SIZE + 5);
-        assert_eq!(displacement.source(5 * SIZE + 5, 0.75, SIZE), 9 * SIZE + 5);
-        assert_eq!(displacement.source(30 * SIZE + 5, 1.0, SIZE), 31 * SIZE + 5);
-        let piece = Displacement { grows: false, ..displacement };
-        assert_eq!(piece.source(5 * SIZE + 5, 0.51, SIZE), 13 * SIZE + 5);
+        let at = |manner, row: usize, noise| {
+            let displacement = Displacement { by: [8.0, 0.0], manner };
+            displacement.source(row * SIZE + 5, noise, SIZE)
+        };
+        assert_eq!(at(Manner::Bent, 5, HILL), (0.0, 5 * SIZE + 5));
+        assert_eq!(at(Manner::Bent, 5, 0.75), (1.0, 9 * SIZE + 5));
+        assert_eq!(at(Manner::Bent, 30, 1.0), (1.0, 31 * SIZE + 5));
+        assert_eq!(at(Manner::Torn, 5, 0.51), (1.0, 13 * SIZE + 5));
+        let (weight, source) = at(Manner::Blended, 5, HILL + 0.05);
+        assert!((weight - 0.25).abs() < 1e-6 && source == 13 * SIZE + 5, "{weight} {source}");
+        assert_eq!(at(Manner::Blended, 5, 0.9), (1.0, 13 * SIZE + 5));
     }
 }

@@ -151,9 +151,11 @@ impl Method for EasyNet {
                      Textures are procedural or pieces of training scans. Gaps of depth of up to four cells are filled. \
                      Depth is scaled by the range of all training scans around the scan's median, not by each scan's own range, and two of its three channels show its \
                      slopes down and across the picture, gentle ones enlarged. A defective scan has one to four defects, half of them on one hill \
-                     of the noise alone. Half of all defects are as the paper's, in colour, in depth or in both, a third each; three quarters of \
-                     those in depth are bumps and dents, low ones as often as high ones, with a step around them or growing from their edge. \
-                     Half are none of the paper's: the surface is bent, or a piece is missing or of another place, in both sensors. The network \
+                     of the noise alone. Half of all defects are as the paper's, in colour, in depth or in both, a third each, but every other texture rises \
+                     from its edge, faint ones as often as strong ones; three quarters of those in depth are bumps and dents, low ones \
+                     as often as high ones, with a step around them or growing from their edge. Half are none of the paper's: the \
+                     surface is bent, a little as often as much, or a piece is missing or of another place, with and without an edge \
+                     around it, in both sensors. The network \
                      sees a square around the part (`crop`). Width, size, steps and rate are parameters.",
         inputs: &[
             InputPort {

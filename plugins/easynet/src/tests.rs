@@ -1,7 +1,7 @@
 //! Training, the file that comes of it, and the method without a host that runs networks.
 
 use crate::EasyNet;
-use crate::defects::Changed;
+use crate::defects::{Changed, SEEN};
 use crate::fitted::sensors;
 use crate::gate::Which;
 use crate::network::probabilities;
@@ -139,12 +139,12 @@ fn the_file_gives_the_maps_that_the_network_gave_whichever_sensors_there_are() {
     }
 }
 
-/// In how many cells a defect changes colour and depth, which it does where, and only where, its masks say so.
+/// In how many cells a defect changes colour and depth enough to be seen, which it does only where its masks say so.
 fn changed(scan: &Scan<'_>, example: Changed) -> [usize; 2] {
     let (good, example) = (scan.pictures(), example.example(scan));
     let apart = |sensor: usize, i: usize| (example.pictures[sensor][i] - good[sensor][i]).abs();
     let cells = SIZE * SIZE;
-    let colour = (0..cells).filter(|&i| (0..3).any(|c| apart(0, c * cells + i) > 0.0));
+    let colour = (0..cells).filter(|&i| (0..3).any(|c| apart(0, c * cells + i) > SEEN));
     // Depth itself: its slopes change around a defect, too.
     let least = 0.45 * SCALE.least() / SCALE.reach + 1e-6;
     let depth = (0..cells).filter(|&i| apart(1, i) > least);
