@@ -495,6 +495,37 @@ mod tests {
     }
 
     #[test]
+    fn textures_are_even_or_rise_from_their_edge_and_some_are_faint() {
+        assert_eq!([HILL, 0.6, 0.8].map(|noise| Cover::Even(0.4).at(noise, 0.8)), [0.4; 3]);
+        let rising = [HILL, 0.65, 0.8].map(|noise| Cover::Rising(0.4).at(noise, 0.8));
+        assert!(rising[0] == 0.0 && (rising[1] - 0.2).abs() < 1e-6 && (rising[2] - 0.4).abs() < 1e-6);
+        let mut draws = Draws::new(1);
+        let drawn: Vec<Cover> = (0..400).map(|_| Cover::draw(&mut draws)).collect();
+        let share = |cover: &Cover| match *cover {
+            Cover::Even(share) | Cover::Rising(share) => share,
+        };
+        let (rising, even): (Vec<&Cover>, Vec<&Cover>) = drawn.iter().partition(|cover| cover.grows());
+        assert!(rising.len() > 150 && even.len() > 150);
+        assert!(even.iter().all(|cover| (1.0 - MOST_THROUGH..=1.0).contains(&share(cover))));
+        // Half of a decade is what lies below its geometric mean.
+        let faint = rising.iter().filter(|cover| share(cover) < FAINTEST.sqrt()).count();
+        assert!((rising.len() / 3..2 * rising.len() / 3).contains(&faint), "{faint} of {}", rising.len());
+    }
+
+    #[test]
+    fn depths_blend_where_both_cells_have_one_and_are_taken_or_left_where_one_has_none() {
+        let mut values = Values {
+            colour: vec![0.0, 1.0, 0.5, 0.5],
+            depths: vec![2.0, 4.0, 0.0, 0.0],
+            valid: vec![1.0, 1.0, 0.0, 0.0],
+        };
+        values.colour = values.colour.repeat(3);
+        values.take(&[(0.25, 1), (0.75, 2), (0.75, 1), (0.25, 0)]);
+        assert_eq!(values.colour, [0.25, 0.625, 0.875, 0.375].repeat(3));
+        assert_eq!((values.depths, values.valid), (vec![2.5, 0.0, 4.0, 0.0], vec![1.0, 0.0, 1.0, 0.0]));
+    }
+
+    #[test]
     fn a_bent_surface_is_not_torn() {
         let at = |manner, row: usize, noise| {
             let displacement = Displacement { by: [8.0, 0.0], manner };
