@@ -16,6 +16,9 @@ const MOST_THROUGH: f32 = 0.8;
 /// The least that is seen, at its most, of a texture that rises from the edge.
 const FAINTEST: f32 = 0.1;
 
+/// The part of a hill's height over which a piece is blended with what is around it.
+const RIM: f32 = 0.4;
+
 /// Highest bump, as a share of the reach of depths.
 const HIGHEST: f32 = 0.9;
 
@@ -72,9 +75,6 @@ impl Displacement {
         (weight, along(i / size, self.by[0]) * size + along(i % size, self.by[1]))
     }
 }
-
-/// The part of a hill's height over which a piece is blended with what is around it.
-const RIM: f32 = 0.4;
 
 /// A vector in any direction, as long as a share of the picture's side.
 fn vector(length: f32, size: usize, draws: &mut Draws) -> [f32; 2] {
@@ -222,7 +222,7 @@ impl Changed {
             }
             let planes = scan.colour.unwrap_or_default();
             let apart = |i: usize| (values.colour[i] - planes[i]).abs() > SEEN;
-            let seen = |i: usize| !cover.grows() || (0..3).any(|c| apart(c * cells + i));
+            let seen = |i: usize| !cover.rises() || (0..3).any(|c| apart(c * cells + i));
             coloured = mask(cells, |i| place[i] > 0.0 && seen(i));
         }
         let mut changed = mask(cells, |_| false);
@@ -253,6 +253,11 @@ fn hills(scan: &Scan<'_>, size: usize, draws: &mut Draws) -> Hills {
     hills
 }
 
+/// What rises from 0 at a hill's edge to `most` at its `top`, where the noise is `noise`.
+fn risen(most: f32, noise: f32, top: f32) -> f32 {
+    most * (noise - HILL) / (top - HILL).max(f32::MIN_POSITIVE)
+}
+
 /// How much of a texture is seen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Cover {
@@ -271,7 +276,7 @@ impl Cover {
         }
     }
 
-    fn grows(self) -> bool {
+    fn rises(self) -> bool {
         matches!(self, Self::Rising(_))
     }
 
@@ -279,7 +284,7 @@ impl Cover {
     fn at(self, noise: f32, top: f32) -> f32 {
         match self {
             Self::Even(share) => share,
-            Self::Rising(most) => most * (noise - HILL) / (top - HILL).max(f32::MIN_POSITIVE),
+            Self::Rising(most) => risen(most, noise, top),
         }
     }
 }
@@ -318,7 +323,7 @@ impl Heights {
         match self {
             Self::Noise => depth.of_picture(noise),
             Self::Step(height) => before + height * noise / top,
-            Self::Grown(height) => before + height * (noise - HILL) / (top - HILL).max(f32::MIN_POSITIVE),
+            Self::Grown(height) => before + risen(height, noise, top),
         }
     }
 }
@@ -504,7 +509,7 @@ mod tests {
         let share = |cover: &Cover| match *cover {
             Cover::Even(share) | Cover::Rising(share) => share,
         };
-        let (rising, even): (Vec<&Cover>, Vec<&Cover>) = drawn.iter().partition(|cover| cover.grows());
+        let (rising, even): (Vec<&Cover>, Vec<&Cover>) = drawn.iter().partition(|cover| cover.rises());
         assert!(rising.len() > 150 && even.len() > 150);
         assert!(even.iter().all(|cover| (1.0 - MOST_THROUGH..=1.0).contains(&share(cover))));
         // Half of a decade is what lies below its geometric mean.
@@ -526,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bent_surface_is_not_torn() {
+    fn a_bent_surface_is_not_torn_and_a_blended_piece_fades_in_from_its_edge() {
         let at = |manner, row: usize, noise| {
             let displacement = Displacement { by: [8.0, 0.0], manner };
             displacement.source(row * SIZE + 5, noise, SIZE)

@@ -139,19 +139,31 @@ fn the_file_gives_the_maps_that_the_network_gave_whichever_sensors_there_are() {
     }
 }
 
-/// In how many cells a defect changes colour and depth enough to be seen, which it does only where its masks say so.
-fn changed(scan: &Scan<'_>, example: Changed) -> [usize; 2] {
+/// What a defect changes.
+struct Apart {
+    /// Whether the change of colour, and that of depth, can be seen.
+    seen: [bool; 2],
+    /// Whether colours change beyond the mask, where nothing of it can be seen.
+    fades: bool,
+}
+
+/// Cells change on the part alone, and where a change can be seen the masks say so.
+fn apart(scan: &Scan<'_>, example: Changed) -> Apart {
     let (good, example) = (scan.pictures(), example.example(scan));
     let apart = |sensor: usize, i: usize| (example.pictures[sensor][i] - good[sensor][i]).abs();
     let cells = SIZE * SIZE;
-    let colour = (0..cells).filter(|&i| (0..3).any(|c| apart(0, c * cells + i) > SEEN));
+    let coloured = |least: f32| -> Vec<usize> {
+        (0..cells).filter(|&i| (0..3).any(|c| apart(0, c * cells + i) > least)).collect()
+    };
     // Depth itself: its slopes change around a defect, too.
     let least = 0.45 * SCALE.least() / SCALE.reach + 1e-6;
-    let depth = (0..cells).filter(|&i| apart(1, i) > least);
-    let (colour, depth): (Vec<usize>, Vec<usize>) = (colour.collect(), depth.collect());
+    let depth: Vec<usize> = (0..cells).filter(|&i| apart(1, i) > least).collect();
+    let (changed, colour) = (coloured(0.0), coloured(SEEN));
+    assert!(changed.iter().chain(&depth).all(|&i| scan.is_part(i)));
     assert!(colour.iter().all(|&i| example.alone[i] == 1.0));
-    assert!(colour.iter().chain(&depth).all(|&i| example.any[i] == 1.0 && scan.is_part(i)));
-    [colour.len(), depth.len()]
+    assert!(colour.iter().chain(&depth).all(|&i| example.any[i] == 1.0));
+    let fades = changed.iter().any(|&i| example.alone[i] == 0.0);
+    Apart { seen: [!colour.is_empty(), !depth.is_empty()], fades }
 }
 
 #[test]
@@ -159,16 +171,19 @@ fn defects_lie_on_the_part_and_show_in_both_sensors_or_in_one() {
     let rows = rows(BOTH, 1, 3);
     let scan = BOTH.scan(rows.row(0).to_slice().unwrap(), SCALE);
     let mut draws = Draws::new(9);
-    let mut kinds = [0; 4];
+    let (mut kinds, mut whole) = ([0; 4], 0);
     for _ in 0..100 {
         let example = Changed::textured(&scan, &[], SIZE, &mut draws);
-        let seen = example.alone.contains(&1.0);
-        let [colour, depth] = changed(&scan, example).map(|n| n > 0);
-        assert_eq!(seen, colour);
+        let masked = example.alone.contains(&1.0);
+        let Apart { seen: [colour, depth], fades } = apart(&scan, example);
+        assert_eq!(masked, colour);
         kinds[usize::from(colour) + 2 * usize::from(depth)] += 1;
+        whole += usize::from(colour && !fades);
     }
     // None where no noise was high on the part; otherwise a third each.
     assert!(kinds[0] < 15 && kinds[1..].iter().all(|&n| n > 20), "{kinds:?}");
+    // The paper's, which are half of those in colour, change nothing beyond their mask.
+    assert!(3 * whole > kinds[1] + kinds[3], "{whole} of {kinds:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A network, its optimiser, and the order in which it sees what it learns from.
+//! A network and its optimiser, what it is trained for, and the order in which it sees what it learns from.
 
 use crate::error::{Error, Result};
 use crate::export::values;

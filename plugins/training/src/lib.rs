@@ -5,7 +5,7 @@
 //!
 //! - [`device`]: processor or CUDA; [`operations`]: what layers over pictures do, on the processor.
 //! - [`layers`] and [`pictures`]: layers with seeded weights; [`losses`]: what is minimised; [`schedule`]: learning rates.
-//! - [`learner`]: a network and its optimiser; [`run`]: the loop: progress, cancelling, a limit of time, the best of what was tried by a
+//! - [`learner`]: a network and its optimiser at their task; [`run`]: the loop: progress, cancelling, a limit of time, the best of what was tried by a
 //!   criterion, and going on after an interruption; [`Watched`]: how the host sees it.
 //! - [`export`]: trained layers as nodes of an ONNX graph.
 //! - [`threads`]: training on as many threads as the host has.
