@@ -531,11 +531,12 @@ fn with_sample<T>(scan: &[TestValue], index: usize, body: impl FnOnce(&abi::Samp
         })
         .collect();
     let pointers: Vec<*const abi::Value> = values.iter().map(std::ptr::from_ref).collect();
+    let id = CString::new(format!("scan {index}")).unwrap_or_default();
     body(&abi::Sample {
         struct_size: abi::size_of::<abi::Sample>(),
         n_inputs: pointers.len() as u32,
         index: index as u64,
-        id: c"test".as_ptr(),
+        id: id.as_ptr(),
         inputs: pointers.as_ptr(),
     })
 }

@@ -261,7 +261,8 @@ impl<'a> Value<'a> {
 /// One scan as a method sees it.
 #[derive(Debug)]
 pub struct Sample<'a> {
-    /// The scan's id, for messages.
+    /// The scan's id, for messages. In a fit a scan that is learned at several angles comes once for each, one after another, with the same id:
+    /// who holds scans out holds out all of one.
     pub id: &'a str,
     /// Position in the running fit or batch.
     pub index: u64,

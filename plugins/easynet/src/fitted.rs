@@ -9,7 +9,7 @@ use assay_sdk::{Error, Host, NamedTensor, OnnxSession, Result};
 use std::io::{Read, Write};
 
 /// Changes with the layout of the saved state, and with what its scores mean.
-const STATE_VERSION: u64 = 5;
+pub(crate) const STATE_VERSION: u64 = 5;
 
 /// Most bytes of a saved network.
 const MOST_BYTES: usize = 1 << 31;
@@ -149,6 +149,9 @@ impl Fitted {
         let bytes = read_count(input, MOST_BYTES, "bytes of a network")?;
         let onnx = read_u8s(input, bytes)?;
         let which = Which::of(shape.sensors(), threshold);
-        Ok(Self { network: Running::new(onnx, shape, which, host)?, scale, threshold })
+        let network = Running::new(onnx, shape, which, host)?;
+        // A network of other maps is told now, not by the first scan.
+        network.maps(&vec![vec![0.0; 3 * shape.cells()]; shape.sensors()])?;
+        Ok(Self { network, scale, threshold })
     }
 }

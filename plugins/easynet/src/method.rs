@@ -7,6 +7,7 @@ use crate::scans::Shape;
 use crate::train::{Options, Scans, learn};
 use crate::window::Window;
 use assay_kernels::apart::Apart;
+use assay_kernels::grids::finest;
 use assay_sdk::{
     Content, Error, Fit, Host, Info, InputPort, Layout, Level, Method, Next, OutputPort, OutputSpec, Outputs,
     Parallel, Result, Sample, Spec,
@@ -48,7 +49,7 @@ const HELD_SCANS: usize = 16;
 /// Least pairs of held out scans, as they are and with defects, that the gate is chosen by.
 const PAIRS: usize = 48;
 
-/// Segmentation of what networks cannot rebuild.
+/// Segmentation by what networks see that learned to rebuild good scans.
 pub struct EasyNet {
     settings: Settings,
     host: Host,
@@ -93,7 +94,11 @@ impl EasyNet {
         let watched = Watched::new(host, "easynet");
         let device = chosen(&self.settings.device)?;
         let made = learn(learned, held, &self.options(), device, host.threads(), watched)?;
-        let counts = format!("{} scans learned, {} held out", learned.rows.nrows(), held.rows.nrows());
+        let counts = format!(
+            "{} scans learned, {} held out, each angle counted",
+            learned.rows.nrows(),
+            held.rows.nrows()
+        );
         host.log(Level::Info, &format!("easynet: {counts}; {}", made.summary));
         let shape = self.shape()?;
         let opened = |which| -> Result<Running> {
@@ -151,12 +156,12 @@ impl Method for EasyNet {
                      Textures are procedural or pieces of training scans. Gaps of depth of up to four cells are filled. \
                      Depth is scaled by the range of all training scans around the scan's median, not by each scan's own range, and two of its three channels show its \
                      slopes down and across the picture, gentle ones enlarged. A defective scan has one to four defects, half of them on one hill \
-                     of the noise alone. Half of all defects are as the paper's, in colour, in depth or in both, a third each, but every other texture rises \
-                     from its edge, faint ones as often as strong ones; three quarters of those in depth are bumps and dents, low ones \
-                     as often as high ones, with a step around them or growing from their edge. Half are none of the paper's: the \
-                     surface is bent, a little as often as much, or a piece is missing or of another place, with and without an edge \
+                     of the noise alone. Half of all defects are as the paper's, in colour, in depth or in both, a third each, but three quarters of the textures rise \
+                     from their edge, faint ones as often as strong ones; all but an eighth of those in depth are bumps and dents, low ones \
+                     as often as high ones, most of which grow from their edge. Half are none of the paper's: the \
+                     surface is bent, a little as often as much, or a piece is missing or of another place, most without an edge \
                      around it, in both sensors. The network \
-                     sees a square around the part (`crop`). Width, size, steps and rate are parameters.",
+                     sees a square around the part (`crop`). The last layer of a segmentation has no normalisation. Width, size, steps and rate are parameters.",
         inputs: &[
             InputPort {
                 name: "colour",
@@ -201,6 +206,8 @@ impl Method for EasyNet {
     fn plan(&mut self, inputs: &[Spec]) -> Result<Vec<OutputSpec>> {
         let size = self.settings.size as usize;
         self.shape = Some(Shape::of(inputs, size)?);
+        // Windows are shares of the picture: both sensors have to see the same one.
+        finest(inputs)?;
         let first = &inputs[0];
         // Of a part of the picture the map is finer than `size`, at most as fine as the picture.
         let side = |pixels: usize| pixels.clamp(size, 2 * size);
@@ -229,7 +236,7 @@ impl Method for EasyNet {
         let (row, _) = self.row(sample)?;
         let gathered = self.gathered.as_mut().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
         let row = ArrayView2::from_shape((1, row.len()), &row).map_err(|e| Error::internal(e.to_string()))?;
-        Ok(gathered.offer(row, &[true])?)
+        Ok(gathered.offer(sample.id, row, &[true])?)
     }
 
     fn fit_end(&mut self) -> Result<Next> {
@@ -237,7 +244,10 @@ impl Method for EasyNet {
         let shape = self.shape()?;
         let [learned, held] = gathered.into_rows();
         if learned.nrows() == 0 || held.nrows() == 0 {
-            return Err(Error::input("colour", "easynet takes at least two scans to learn from"));
+            return Err(Error::input(
+                "colour",
+                "easynet takes at least two scans: it learns from some and judges by others",
+            ));
         }
         let scale = shape.scale(learned.rows().into_iter().filter_map(|row| row.to_slice()));
         let scans = |rows| Scans { shape, rows, scale };

@@ -22,12 +22,16 @@ impl Window {
     /// The whole picture.
     pub(crate) const WHOLE: Self = Self { top: 0.0, left: 0.0, height: 1.0, width: 1.0 };
 
-    /// The square around the valid cells of the grid that has fewest of them; the whole picture where the part fills it, or no grid
+    /// The square around the valid cells of the grid of which the least is valid; the whole picture where the part fills it, or no grid
     /// tells where it is.
     pub(crate) fn around<'a>(grids: impl Iterator<Item = GridView<'a>>) -> Self {
         let count = |valid: &[u8]| valid.iter().filter(|v| **v != 0).count();
         let told = grids.filter_map(|grid| grid.valid.map(|valid| (count(valid), valid, grid)));
-        let Some((n, valid, grid)) = told.filter(|(n, ..)| *n > 0).min_by_key(|(n, ..)| *n) else {
+        let share = |n: usize, valid: &[u8]| n as f64 / valid.len() as f64;
+        let fewest = told
+            .filter(|(n, ..)| *n > 0)
+            .min_by(|(a, of_a, _), (b, of_b, _)| share(*a, of_a).total_cmp(&share(*b, of_b)));
+        let Some((n, valid, grid)) = fewest else {
             return Self::WHOLE;
         };
         let (rows, cols) = (grid.rows, grid.cols);
@@ -163,6 +167,25 @@ mod tests {
             (window.top, window.height) == (0.0, 0.24) && (window.left - 0.76).abs() < 1e-9,
             "{window:?}"
         );
+    }
+
+    #[test]
+    fn the_grid_of_which_the_least_is_valid_tells_where_the_part_is_whatever_its_size() {
+        // The coarse one has fewer valid cells, for it has fewer cells.
+        let (whole, part) = (part(20, 20, 0..20, 0..20), part(100, 100, 10..70, 30..60));
+        let values = vec![0.0; 100 * 100];
+        let grid = |valid, side: usize| GridView {
+            values: &values[..side * side],
+            channels: 1,
+            rows: side,
+            cols: side,
+            valid: Some(valid),
+            frame: Frame::NATIVE,
+        };
+        let [coarse, fine] = [grid(&whole, 20), grid(&part, 100)];
+        for both in [[coarse, fine], [fine, coarse]] {
+            assert_eq!(Window::around(both.into_iter()), around(&part, 100, 100));
+        }
     }
 
     #[test]

@@ -210,7 +210,7 @@ impl Method for M3dm {
         let (rgb, xyz) = (self.patches(Modality::Rgb, sample)?, self.patches(Modality::Xyz, sample)?);
         let pairs = self.planned()?.pairs(&rgb, &xyz);
         let gathered = self.gathered.as_mut().ok_or_else(|| Error::state("no pass of the fit has begun"))?;
-        Ok(gathered.offer(pairs.vectors.view(), &pairs.valid)?)
+        Ok(gathered.offer(sample.id, pairs.vectors.view(), &pairs.valid)?)
     }
 
     fn fit_end(&mut self) -> Result<Next> {

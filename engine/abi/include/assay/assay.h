@@ -143,7 +143,7 @@ typedef struct assay_sample {
   uint32_t struct_size;
   uint32_t n_inputs;
   uint64_t index;                /* position in the running fit or score batch */
-  const char *id;
+  const char *id;                /* the scan's; in a fit the same for each angle that it is learned at, which come one after another */
   const assay_value *const *inputs;
 } assay_sample;
 
