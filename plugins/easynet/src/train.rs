@@ -6,6 +6,7 @@ use crate::gate::Which;
 use crate::network::{GAMMA, Network, Seen, probabilities};
 use crate::scans::{Scale, Shape};
 use crate::variation::varied;
+use assay_training::burn::module::Module;
 use assay_training::burn::optim::AdamConfig;
 use assay_training::burn::tensor::{Device, Tensor, TensorData};
 use assay_training::export::values;
@@ -195,10 +196,15 @@ impl Task for Segmenting<'_> {
     }
 
     /// How far maps of scans that are not learned, half of them with a synthetic defect, are from where defects are.
-    fn criterion(&mut self, network: &Network) -> assay_training::Result<f64> {
+    fn criterion(
+        &mut self,
+        network: &Network,
+        go_on: &mut dyn FnMut() -> assay_training::Result<()>,
+    ) -> assay_training::Result<f64> {
         let device = self.device.clone().inner();
         let (mut sum, mut count) = (0.0, 0.0);
         for chunk in self.held.chunks(self.options.batch) {
+            go_on()?;
             let batch = Batch::of(&chunk.iter().collect::<Vec<_>>(), self.scans.shape.size, &device);
             sum += chunk.len() as f64 * value(batch.segmentation(&network.forward(batch.pictures.clone())))?;
             count += chunk.len() as f64;
@@ -261,21 +267,22 @@ pub(crate) fn learn(
         let limits = Limits { steps: options.steps, check_every, time: options.time };
         let mut lesson = Lesson { learner, task };
         let best: Best<Network> = run(&mut lesson, limits, &mut watcher)?;
-        let network = &best.network;
+        let summary = best.summary("segmentation loss of scans that were not learned", options.steps);
+        // Its file is compared with it on the processor, wherever it was trained: elsewhere products are less exact.
+        let network = best.network.to_device(&Device::flex());
         let example = lesson
             .task
             .held
             .pop()
             .ok_or_else(|| assay_training::Error::Tensor("no scan was held out".into()))?;
-        let seen = network.forward(Batch::of(&[&example], size, &device.inner()).pictures);
+        let seen = network.forward(Batch::of(&[&example], size, &Device::flex()).pictures);
         let map = |both: Tensor<4>| values(both.slice([0..1, 1..2, 0..size, 0..size])).map(probabilities);
-        let summary = best.summary("segmentation loss of scans that were not learned", options.steps);
         Ok(Learned {
             alone: map(seen.alone)?,
             together: seen.together.map(map).transpose()?,
             example,
             summary,
-            network: best.network,
+            network,
             shape: scans.shape,
             width: options.width,
         })

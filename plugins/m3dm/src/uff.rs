@@ -131,11 +131,16 @@ impl Task for Contrast<'_> {
     }
 
     /// The loss of pairs that are not learned.
-    fn criterion(&mut self, network: &Network) -> assay_training::Result<f64> {
+    fn criterion(
+        &mut self,
+        network: &Network,
+        go_on: &mut dyn FnMut() -> assay_training::Result<()>,
+    ) -> assay_training::Result<f64> {
         let device = self.device.clone().inner();
         let (mut sum, mut count) = (0.0, 0);
         let all: Vec<usize> = (0..self.held.len()).collect();
         for chosen in all.chunks(self.options.batch) {
+            go_on()?;
             let loss = network.loss(self.held.pick(chosen, &device), self.options.temperature);
             sum += chosen.len() as f64 * value(loss)?;
             count += chosen.len();
@@ -181,12 +186,13 @@ fn learn<'a>(
         };
         let limits = Limits { steps, check_every: (batches / 4).max(1), time: options.time };
         let best = run(&mut Lesson { learner, task }, limits, &mut watcher)?;
-        let network = &best.network;
+        let summary = best.summary("loss of pairs that were not learned", steps);
+        // Its file is compared with it on the processor, wherever it was trained: elsewhere products are less exact.
+        let network = best.network.to_device(&Device::flex());
         let some: Vec<usize> = (0..held.len().min(COMPARED)).collect();
-        let sample = held.pick(&some, &device.inner());
+        let sample = held.pick(&some, &Device::flex());
         let fused = values(network.fused(sample.clone()))?;
         let [rgb, xyz] = sample;
-        let summary = best.summary("loss of pairs that were not learned", steps);
         let onnx = network.to_onnx(widths)?;
         Ok(Learned { onnx, sample: [values(rgb)?, values(xyz)?], fused, summary })
     })?
@@ -204,7 +210,7 @@ pub(crate) fn train<'a>(
     host: &Host,
 ) -> Result<Vec<u8>> {
     if learned.len() < 2 || held.len() < 2 {
-        let message = "colour and 3D features have too few valid cells in common to learn their fusion; `uff = false` puts them side by side";
+        let message = "there is but one training scan, or too few cells are valid in colour and in 3D to learn their fusion; `uff = false` puts them side by side";
         return Err(Error::input("features", message));
     }
     let widths = [learned.split, learned.rows.ncols() - learned.split];

@@ -18,7 +18,7 @@ pub fn chosen(choice: &str) -> Result<Device> {
     }
 }
 
-/// The first CUDA device, or why there is none. burn panics without a driver: it is looked for here first.
+/// The first CUDA device, or why there is none. burn panics where something is missing: it is looked for here first, and the device tried.
 #[cfg(feature = "cuda")]
 #[allow(unsafe_code, reason = "loading the driver's libraries, to see whether they are there")]
 fn cuda() -> std::result::Result<Device, String> {
@@ -32,11 +32,48 @@ fn cuda() -> std::result::Result<Device, String> {
     if !compiler {
         return Err("CUDA's run-time compiler is missing (libnvrtc): install the CUDA toolkit or put its libraries on the library path".into());
     }
+    if !toolkit() {
+        return Err("CUDA's headers, which its run-time compiler takes, are not found: install the CUDA toolkit, or set CUDA_PATH to the folder that it is in".into());
+    }
     init().map_err(|e| format!("the CUDA driver does not start: {e}"))?;
     match device::get_count() {
-        Ok(count) if count > 0 => Ok(Device::cuda(0)),
+        Ok(count) if count > 0 => {
+            let device = Device::cuda(0);
+            computes(&device).map_err(|e| format!("the CUDA device does not compute: {e}"))?;
+            Ok(device)
+        }
         Ok(_) => Err("the CUDA driver has no device".into()),
         Err(e) => Err(format!("the CUDA driver does not tell its devices: {e}")),
+    }
+}
+
+/// Whether the toolkit is where burn's compiler looks for it.
+#[cfg(feature = "cuda")]
+fn toolkit() -> bool {
+    let places = ["/usr/local/cuda", "/opt/cuda", "/usr/bin/nvcc"];
+    !cfg!(target_os = "linux")
+        || std::env::var_os("CUDA_PATH").is_some()
+        || places.iter().any(|place| std::path::Path::new(place).exists())
+}
+
+/// Multiplies two small matrices, or tells why that failed; burn panics where it does.
+#[cfg(any(test, feature = "cuda"))]
+fn computes(device: &Device) -> std::result::Result<(), String> {
+    use crate::export::values;
+    use burn::tensor::{Tensor, TensorData};
+    let tried = std::panic::catch_unwind(|| {
+        let ones = || Tensor::<2>::from_data(TensorData::new(vec![1.0f32; 64], [8, 8]), device);
+        values(ones().matmul(ones()))
+    });
+    match tried {
+        Ok(Ok(made)) if made == [8.0; 64] => Ok(()),
+        Ok(Ok(_)) => Err("a product of two matrices is wrong".into()),
+        Ok(Err(e)) => Err(e.to_string()),
+        Err(panic) => {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(said.unwrap_or("the backend ended without a reason").trim().to_owned())
+        }
     }
 }
 
@@ -52,6 +89,11 @@ mod tests {
     #[test]
     fn the_processor_is_always_there() {
         assert_eq!(chosen("cpu").unwrap(), Device::flex());
+    }
+
+    #[test]
+    fn a_device_that_is_chosen_has_computed() {
+        computes(&Device::flex()).unwrap();
     }
 
     #[cfg(not(feature = "cuda"))]

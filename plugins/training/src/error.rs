@@ -47,7 +47,7 @@ impl From<Error> for assay_sdk::Error {
     fn from(error: Error) -> Self {
         match error {
             Error::Cancelled => Self::cancelled(),
-            Error::Diverged { .. } => Self::input("features", error.to_string()),
+            Error::Diverged { .. } => Self::parameter("learning_rate", error.to_string()),
             Error::NoDevice(_) => Self::parameter("device", error.to_string()),
             Error::Threads(_) => Self::resource(error.to_string()),
             Error::Tensor(_) | Error::Onnx(_) | Error::Unfaithful { .. } => Self::internal(error.to_string()),

@@ -117,8 +117,8 @@ pub trait Task {
     /// How good a [`snapshot`](Learner::snapshot) is, lower is better, as in [`Training::criterion`].
     ///
     /// # Errors
-    /// As the task sees fit.
-    fn criterion(&mut self, network: &Self::Network) -> Result<f64>;
+    /// As the task sees fit, and those of `go_on`.
+    fn criterion(&mut self, network: &Self::Network, go_on: &mut dyn FnMut() -> Result<()>) -> Result<f64>;
 }
 
 /// A learner at a task.
@@ -136,8 +136,8 @@ impl<T: Task> Training for Lesson<T> {
         self.task.step(&mut self.learner, step)
     }
 
-    fn criterion(&mut self) -> Result<f64> {
-        self.task.criterion(&self.learner.snapshot()?)
+    fn criterion(&mut self, go_on: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
+        self.task.criterion(&self.learner.snapshot()?, go_on)
     }
 
     fn network(&self) -> Result<T::Network> {

@@ -1,6 +1,6 @@
 //! Training of small networks on good scans, for the method plugins that have one.
 //!
-//! Networks, losses and optimisers are burn's, on its CPU backend. What comes out of a training is an ONNX file, which the host's
+//! Networks, losses and optimisers are burn's; on the processor the layers over pictures are kernels of this crate, on CUDA burn's own. What comes out of a training is an ONNX file, which the host's
 //! inference service runs: nothing of burn is needed to score.
 //!
 //! - [`device`]: processor or CUDA; [`operations`]: what layers over pictures do, on the processor.

@@ -6,8 +6,8 @@ use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Initializer, PaddingConfig2d};
 use burn::tensor::activation::leaky_relu;
-use burn::tensor::module::{interpolate, max_pool2d};
-use burn::tensor::ops::{InterpolateMode, InterpolateOptions, MaxPoolOptions};
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
 /// A convolution of a square of `side` cells (odd), with zeros around the picture. Its weights are drawn as PyTorch's are: evenly
@@ -99,9 +99,52 @@ pub fn halve(pictures: Tensor<4>) -> Tensor<4> {
 
 /// Twice the size, bilinear, corners on corners, as EasyNet's and DRAEM's code.
 pub fn double(pictures: Tensor<4>) -> Tensor<4> {
-    if on_processor(&pictures.device()) {
-        return operations::double(pictures);
+    if on_processor(&pictures.device()) { operations::double(pictures) } else { doubled(pictures) }
+}
+
+/// The same as two products with matrices, one an axis: burn's own layer has no gradient on CUDA.
+fn doubled(pictures: Tensor<4>) -> Tensor<4> {
+    let [_, _, rows, cols] = pictures.dims();
+    let device = pictures.device();
+    let along = |cells: usize| Tensor::<4>::from_data(doubling(cells), &device);
+    along(rows).matmul(pictures).matmul(along(cols).transpose())
+}
+
+/// `[1, 1, 2 n, n]`: what each of twice as many cells takes of `n` cells.
+fn doubling(n: usize) -> TensorData {
+    let mut shares = vec![0.0f32; 2 * n * n];
+    for (i, row) in shares.chunks_exact_mut(n).enumerate() {
+        let at = (i * (n - 1)) as f64 / (2 * n - 1) as f64;
+        let (low, high) = (at as usize, (at as usize + 1).min(n - 1));
+        row[high] += (at - low as f64) as f32;
+        row[low] += (1.0 - (at - low as f64)) as f32;
     }
-    let options = InterpolateOptions::new(InterpolateMode::Bilinear);
-    interpolate(pictures, options.with_scale_factor([2.0, 2.0]).with_align_corners(true))
+    TensorData::new(shares, [1, 1, 2 * n, n])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::values;
+
+    #[test]
+    fn doubling_by_matrices_gives_the_values_and_the_gradient_of_the_kernel() {
+        let device = Device::flex().autodiff();
+        let drawn = |seed, [rows, cols]: [usize; 2]| {
+            let values = Draws::new(seed).uniform(2 * 3 * rows * cols, 1.0);
+            Tensor::<4>::from_data(TensorData::new(values, [2, 3, rows, cols]), &device)
+        };
+        for [rows, cols] in [[1, 1], [2, 3], [8, 8], [5, 16]] {
+            let weights = drawn(2, [2 * rows, 2 * cols]);
+            let both = [doubled, double].map(|layer| {
+                let pictures = drawn(1, [rows, cols]).require_grad();
+                let made = layer(pictures.clone());
+                let gradients = (made.clone() * weights.clone()).sum().backward();
+                let gradient = pictures.grad(&gradients).unwrap();
+                [values(made).unwrap(), values(gradient).unwrap()].concat()
+            });
+            let apart = both[0].iter().zip(&both[1]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(both[0].len() == both[1].len() && apart < 1e-5, "{rows} x {cols}: {apart}");
+        }
+    }
 }

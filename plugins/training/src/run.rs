@@ -15,11 +15,11 @@ pub trait Training {
     fn step(&mut self, step: usize) -> Result<f64>;
 
     /// How good the network is as it stands, lower is better. It may see neither a label nor a scan that sets thresholds: scans that
-    /// the training holds out are what it is for.
+    /// the training holds out are what it is for. Asks `go_on` every so often where it takes long.
     ///
     /// # Errors
-    /// As the training sees fit.
-    fn criterion(&mut self) -> Result<f64>;
+    /// As the training sees fit, and those of `go_on`.
+    fn criterion(&mut self, go_on: &mut dyn FnMut() -> Result<()>) -> Result<f64>;
 
     /// The network as it stands.
     ///
@@ -59,6 +59,19 @@ pub trait Watcher {
     /// # Errors
     /// Those that end the training.
     fn tell(&mut self, progress: &Progress) -> Result<()>;
+
+    /// Is asked between two steps, while something takes long, and may end the training as [`tell`](Self::tell) does.
+    ///
+    /// # Errors
+    /// Those that end the training.
+    fn go_on(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Hears of what does not end the training and should be known.
+    fn warn(&mut self, message: &str) {
+        let _ = message;
+    }
 
     /// Keeps the training as it stands in the place of what was kept before.
     fn keep(&mut self, training: &[u8]) {
@@ -123,6 +136,17 @@ impl std::fmt::Display for Progress {
     }
 }
 
+/// What ended a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It took all of its steps.
+    Whole,
+    /// The limit of time.
+    OutOfTime,
+    /// The loss or the criterion was no number any more.
+    Diverged,
+}
+
 /// What a training came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Best<N> {
@@ -134,75 +158,144 @@ pub struct Best<N> {
     pub criterion: f64,
     /// The criterion before the first step.
     pub untrained: f64,
-    /// Whether the limit of time ended the training.
-    pub out_of_time: bool,
+    /// What ended the training.
+    pub end: End,
 }
 
 impl<N> Best<N> {
     /// What the training came to, in words; `criterion` says what chose the network.
     pub fn summary(&self, criterion: &str, steps: usize) -> String {
-        let Self { step, criterion: best, untrained, out_of_time, .. } = self;
-        let ended = if *out_of_time { ", ended by `max_minutes`" } else { "" };
+        let Self { step, criterion: best, untrained, end, .. } = self;
+        let ended = match end {
+            End::Whole => "",
+            End::OutOfTime => ", ended by `max_minutes`",
+            End::Diverged => ", which it did not come to",
+        };
         format!(
             "{criterion} {best:.5}, {untrained:.5} before the training; taken after {step} of {steps} steps{ended}"
         )
     }
 }
 
-/// A training is kept this often, at the look at the criterion that follows.
+/// A training is kept this often.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Trains: the network of the best criterion is taken. `watcher` hears of every step.
 ///
 /// # Errors
-/// Those of the training and of `watcher`; [`Error::Diverged`] where the loss or the criterion is no number.
+/// Those of the training and of `watcher`; [`Error::Diverged`] where the loss or the criterion is no number before any network was better than
+/// the untrained one. Later the best one is taken, and `watcher` warned.
 pub fn run<T: Training>(
     training: &mut T,
     limits: Limits,
     watcher: &mut dyn Watcher,
 ) -> Result<Best<T::Network>> {
+    let begun = Instant::now();
     let kept = watcher.kept().and_then(|bytes| saved::read(training, &bytes));
-    let (first, earlier, mut best) = match kept {
+    let (first, earlier, best) = match kept {
         Some(kept) => (kept.step, kept.spent, kept.best),
         None => {
-            let untrained = finite("criterion", training.criterion()?, 0)?;
+            let untrained = training.criterion(&mut || watcher.go_on())?;
+            let untrained = finite("criterion", untrained, 0)?;
             let network = training.network()?;
-            (
-                0,
-                Duration::ZERO,
-                Best { network, step: 0, criterion: untrained, untrained, out_of_time: false },
-            )
+            let best = Best { network, step: 0, criterion: untrained, untrained, end: End::Whole };
+            (0, Duration::ZERO, best)
         }
     };
-    let (begun, mut last_kept) = (Instant::now(), Instant::now());
-    for step in first..limits.steps {
-        let loss = finite("loss", training.step(step)?, step)?;
-        let done = step + 1;
-        let spent = earlier + begun.elapsed();
-        best.out_of_time = done < limits.steps && limits.time.is_some_and(|limit| spent >= limit);
-        let last = done == limits.steps || best.out_of_time;
-        let look = last || done.is_multiple_of(limits.check_every.max(1));
-        if look {
-            let criterion = finite("criterion", training.criterion()?, done)?;
-            if criterion < best.criterion {
-                best = Best { network: training.network()?, step: done, criterion, ..best };
+    let mut running = Running { training, limits, watcher, begun, earlier, last_kept: begun, best };
+    match running.steps_from(first) {
+        Err(error @ Error::Diverged { .. }) if running.best.step > 0 => {
+            running.best.end = End::Diverged;
+            let taken = running.best.step;
+            running.watcher.warn(&format!("{error}; the best network so far, of step {taken}, is taken"));
+        }
+        ended => ended?,
+    }
+    Ok(running.best)
+}
+
+/// A training that runs.
+struct Running<'a, T: Training> {
+    training: &'a mut T,
+    limits: Limits,
+    watcher: &'a mut dyn Watcher,
+    begun: Instant,
+    /// The time that it took before it was interrupted.
+    earlier: Duration,
+    last_kept: Instant,
+    best: Best<T::Network>,
+}
+
+impl<T: Training> Running<'_, T> {
+    fn spent(&self) -> Duration {
+        self.earlier + self.begun.elapsed()
+    }
+
+    /// Whether the criterion is looked at after `done` steps.
+    fn is_look(&self, done: usize) -> bool {
+        done == self.limits.steps || done.is_multiple_of(self.limits.check_every.max(1))
+    }
+
+    fn steps_from(&mut self, first: usize) -> Result<()> {
+        // The interruption may have come before the look that was due; another one changes nothing.
+        if first > 0 && self.is_look(first) {
+            self.look(first)?;
+        }
+        for step in first..self.limits.steps {
+            let loss = finite("loss", self.training.step(step)?, step)?;
+            let done = step + 1;
+            let out_of_time = self.limits.time.is_some_and(|limit| self.spent() >= limit);
+            let last = done == self.limits.steps || out_of_time;
+            if out_of_time && done < self.limits.steps {
+                self.best.end = End::OutOfTime;
+            }
+            if last || self.is_look(done) {
+                self.look(done)?;
+            }
+            self.tell(done, loss, last)?;
+            if last {
+                break;
             }
         }
-        let to_come = spent.mul_f64((limits.steps - done) as f64 / done as f64);
-        let left = limits.time.map_or(to_come, |limit| to_come.min(limit.saturating_sub(spent)));
-        let told =
-            watcher.tell(&Progress { step: done, steps: limits.steps, loss, best: best.criterion, left });
-        let interrupted = matches!(told, Err(Error::Cancelled));
-        if interrupted || look && !last && last_kept.elapsed() >= KEEP_EVERY {
-            watcher.keep(&saved::write(training, done, earlier + begun.elapsed(), &best)?);
-            last_kept = Instant::now();
-        }
-        told?;
-        if last {
-            break;
-        }
+        Ok(())
     }
-    Ok(best)
+
+    /// Takes the network as it stands where it is the best so far.
+    fn look(&mut self, done: usize) -> Result<()> {
+        let criterion = match self.training.criterion(&mut || self.watcher.go_on()) {
+            Err(Error::Cancelled) => {
+                self.keep(done)?;
+                return Err(Error::Cancelled);
+            }
+            criterion => finite("criterion", criterion?, done)?,
+        };
+        if criterion < self.best.criterion {
+            self.best.network = self.training.network()?;
+            (self.best.step, self.best.criterion) = (done, criterion);
+        }
+        Ok(())
+    }
+
+    /// Tells the watcher, and keeps the training where it is to end, or was not kept for a while.
+    fn tell(&mut self, done: usize, loss: f64, last: bool) -> Result<()> {
+        let Limits { steps, time, .. } = self.limits;
+        let spent = self.spent();
+        let to_come = spent.mul_f64((steps - done) as f64 / done as f64);
+        let left = time.map_or(to_come, |limit| to_come.min(limit.saturating_sub(spent)));
+        let told = self.watcher.tell(&Progress { step: done, steps, loss, best: self.best.criterion, left });
+        let interrupted = matches!(told, Err(Error::Cancelled));
+        if interrupted || !last && self.last_kept.elapsed() >= KEEP_EVERY {
+            self.keep(done)?;
+        }
+        told
+    }
+
+    fn keep(&mut self, done: usize) -> Result<()> {
+        let kept = saved::write(self.training, done, self.spent(), &self.best)?;
+        self.watcher.keep(&kept);
+        self.last_kept = Instant::now();
+        Ok(())
+    }
 }
 
 fn finite(what: &'static str, value: f64, step: usize) -> Result<f64> {
@@ -211,7 +304,7 @@ fn finite(what: &'static str, value: f64, step: usize) -> Result<f64> {
 
 /// A training between two of its steps, as bytes.
 mod saved {
-    use super::{Best, Training};
+    use super::{Best, End, Training};
     use crate::error::Result;
     use std::time::Duration;
 
@@ -257,7 +350,7 @@ mod saved {
         let network = training.unpack(network).ok()?;
         let (step, taken) = (usize::try_from(step).ok()?, usize::try_from(taken).ok()?);
         training.restore(state).ok()?;
-        let best = Best { network, step: taken, criterion, untrained, out_of_time: false };
+        let best = Best { network, step: taken, criterion, untrained, end: End::Whole };
         (criterion.is_finite() && untrained.is_finite()).then_some(Kept {
             step,
             spent: Duration::from_millis(spent),
@@ -282,7 +375,8 @@ mod tests {
             Ok(if self.0 as f64 > self.1 { f64::NAN } else { 1.0 })
         }
 
-        fn criterion(&mut self) -> Result<f64> {
+        fn criterion(&mut self, go_on: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
+            go_on()?;
             Ok((self.0 as f64 - 3.0).abs())
         }
 
@@ -309,14 +403,27 @@ mod tests {
         }
     }
 
-    /// Stops after some steps, and keeps.
+    /// Stops after some steps, or when it was asked so often, and keeps.
+    #[derive(Default)]
     struct Stops {
         at: usize,
         kept: Option<Vec<u8>>,
         told: Vec<usize>,
+        asked: usize,
+        at_asked: usize,
+        warned: Vec<String>,
     }
 
     impl Watcher for Stops {
+        fn go_on(&mut self) -> Result<()> {
+            self.asked += 1;
+            if self.asked == self.at_asked { Err(Error::Cancelled) } else { Ok(()) }
+        }
+
+        fn warn(&mut self, message: &str) {
+            self.warned.push(message.into());
+        }
+
         fn tell(&mut self, progress: &Progress) -> Result<()> {
             self.told.push(progress.step);
             if progress.step == self.at { Err(Error::Cancelled) } else { Ok(()) }
@@ -335,7 +442,7 @@ mod tests {
     fn an_interrupted_training_goes_on_and_ends_as_it_would_have() {
         let whole = run(&mut Counter(0, 100.0), LIMITS, &mut |_: &Progress| Ok(())).unwrap();
         for at in 1..8 {
-            let mut stops = Stops { at, kept: None, told: Vec::new() };
+            let mut stops = Stops { at, ..Default::default() };
             let stopped = run(&mut Counter(0, 100.0), LIMITS, &mut stops);
             assert!(matches!(stopped, Err(Error::Cancelled)));
             stops.at = 0;
@@ -346,12 +453,26 @@ mod tests {
     }
 
     #[test]
+    fn a_training_that_is_interrupted_at_a_look_at_the_criterion_ends_as_it_would_have() {
+        let limits = Limits { check_every: 2, steps: 5, ..LIMITS };
+        let whole = run(&mut Counter(0, 100.0), limits, &mut |_: &Progress| Ok(())).unwrap();
+        for (at_asked, told) in [(1, vec![]), (2, vec![1]), (3, vec![1, 2, 3]), (4, vec![1, 2, 3, 4])] {
+            let mut stops = Stops { at_asked, ..Default::default() };
+            let stopped = run(&mut Counter(0, 100.0), limits, &mut stops);
+            assert!(matches!(stopped, Err(Error::Cancelled)));
+            assert_eq!((&stops.told, stops.kept.is_some()), (&told, !told.is_empty()));
+            let resumed = run(&mut Counter(0, 100.0), limits, &mut stops).unwrap();
+            assert_eq!(resumed, whole, "stopped when asked for the {at_asked}th time");
+        }
+    }
+
+    #[test]
     fn a_training_begins_anew_where_what_was_kept_is_not_its_own() {
-        let mut stops = Stops { at: 4, kept: None, told: Vec::new() };
+        let mut stops = Stops { at: 4, ..Default::default() };
         let _ = run(&mut Counter(0, 100.0), LIMITS, &mut stops);
         let kept = stops.kept.unwrap();
         for wrong in [&b"something else"[..], &kept[..30], &kept[..kept.len() - 1], &[]] {
-            let mut stops = Stops { at: 0, kept: Some(wrong.to_vec()), told: Vec::new() };
+            let mut stops = Stops { at: 0, kept: Some(wrong.to_vec()), ..Default::default() };
             let best = run(&mut Counter(0, 100.0), LIMITS, &mut stops).unwrap();
             assert_eq!((best.network, stops.told[0]), (3, 1));
         }
@@ -383,11 +504,11 @@ mod tests {
     fn a_limit_of_time_ends_with_the_best_so_far() {
         let limits = Limits { time: Some(Duration::ZERO), check_every: 100, ..LIMITS };
         let best = run(&mut Counter(0, 100.0), limits, &mut |_: &Progress| Ok(())).unwrap();
-        assert_eq!((best.network, best.out_of_time), (1, true));
+        assert_eq!((best.network, best.end), (1, End::OutOfTime));
     }
 
     #[test]
-    fn a_training_stops_when_it_is_told_to_and_when_it_diverges() {
+    fn a_training_stops_when_it_is_told_to() {
         let mut steps = 0;
         let stopped = run(&mut Counter(0, 100.0), LIMITS, &mut |_: &Progress| {
             steps += 1;
@@ -395,8 +516,17 @@ mod tests {
         });
         assert!(matches!(stopped, Err(Error::Cancelled)));
         assert_eq!(steps, 2);
-        let diverged = run(&mut Counter(0, 4.0), LIMITS, &mut |_: &Progress| Ok(())).unwrap_err();
-        assert!(matches!(diverged, Error::Diverged { what: "loss", step: 4, .. }), "{diverged}");
+    }
+
+    #[test]
+    fn a_training_that_diverges_comes_to_the_best_network_before_or_to_an_error_without_one() {
+        let mut watcher = Stops::default();
+        let best = run(&mut Counter(0, 4.0), LIMITS, &mut watcher).unwrap();
+        assert_eq!((best.network, best.step, best.end), (3, 3, End::Diverged));
+        assert!(watcher.warned[0].contains("the loss is NaN at step 4"), "{:?}", watcher.warned);
+        assert!(best.summary("loss", 8).ends_with("taken after 3 of 8 steps, which it did not come to"));
+        let error = run(&mut Counter(0, 0.0), LIMITS, &mut watcher).unwrap_err();
+        assert!(matches!(error, Error::Diverged { what: "loss", step: 0, .. }), "{error}");
     }
 
     #[test]
