@@ -145,6 +145,30 @@ folds = 4
 "#;
 
 #[test]
+fn the_recipes_of_m3dm_score_as_the_paper() {
+    let bench = Bench::new();
+    for (name, recipe) in configs().into_iter().filter(|(name, _)| name.contains("m3dm")) {
+        let resolved = json(&bench.resolved(&recipe));
+        let steps = &resolved["steps"];
+        for bank in ["colour_bank", "height_bank", "fused_bank"] {
+            // Three neighbours, weighed as in Back to the Feature.
+            assert_eq!(
+                (&steps[bank]["neighbours"], &steps[bank]["weighting"]),
+                (&3.into(), &"btf".into()),
+                "{name}"
+            );
+        }
+        // The lambdas of colour, of 3D and of both in the published code.
+        assert_eq!(steps["found"]["factors"], serde_json::json!([0.1, 1.0, 1.0]), "{name}");
+        assert_eq!(
+            steps["found"]["from"],
+            serde_json::json!(["colour_bank.scores", "height_bank.scores", "fused_bank.scores"]),
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn a_resolved_recipe_does_the_same_and_resolves_to_itself() {
     let bench = Bench::new();
     let mut recipes = configs();

@@ -50,6 +50,16 @@ found = { method = "easynet", from = { colour = "colour", depth = "height" }, si
 false_reject_rate = 0.2
 "#;
 
+/// What `fit` says of a recipe; it fits.
+fn told(category: &Category, model: &Path) -> String {
+    // For the plugins to be built; what is told is wanted, so that the program is not quiet.
+    assay();
+    let mut fit = std::process::Command::new(env!("CARGO_BIN_EXE_assay"));
+    fit.env_remove("ASSAY_PLUGIN_PATH").arg("fit").arg(category.path("recipe.toml"));
+    fit.arg("--data").arg(category.scans()).arg("-o").arg(model);
+    stderr(&exit_with(&mut fit, 0))
+}
+
 /// A point transformer by itself: a matrix over the greatest coordinates of each group and its centre.
 const POINTS: &str = r#"
 format = 1
@@ -100,9 +110,18 @@ fn m3dm_trains_its_fusion_and_finds_what_changes_the_surface_the_same_at_any_num
 
 #[test]
 fn m3dm_without_its_training_puts_the_patches_side_by_side() {
-    let category = category(&M3DM.replace("epochs = 2", "uff = false, epochs = 2"));
-    let model = category.fit("plain.assay", &[]);
-    assert_eq!(scores(&model, &category.scans().join("test/good")).len(), 3);
+    let trained = M3DM.replace("epochs = 2", "epochs = 1");
+    let category = category(&trained);
+    let good = category.scans().join("test/good");
+    let [trained, plain] = [trained.clone(), trained.replace("epochs = 1", "uff = false")].map(|recipe| {
+        std::fs::write(category.path("recipe.toml"), recipe).unwrap();
+        let model = category.path("m.assay");
+        let told = told(&category, &model);
+        (told.contains("the fusion of patches: loss"), scores(&model, &good))
+    });
+    assert!(trained.0 && !plain.0);
+    assert_eq!(plain.1.len(), 3);
+    assert_ne!(trained.1, plain.1);
 }
 
 #[test]
@@ -136,11 +155,41 @@ fn easynet_is_fitted_once_gives_probabilities_and_the_same_file_at_any_number_of
     assert!(size < 2 << 20, "{size} bytes");
 }
 
+/// How many scans EasyNet learned from and judged by, as the fit told.
+fn learned(told: &str) -> usize {
+    let line = told.lines().find(|line| line.contains("scans learned")).unwrap_or_else(|| panic!("{told}"));
+    let numbers = line.split(|c: char| !c.is_ascii_digit()).filter(|n| !n.is_empty());
+    numbers.take(2).map(|n| n.parse::<usize>().unwrap()).sum()
+}
+
 #[test]
 fn what_follows_a_method_that_is_fitted_once_learns_from_scans_that_it_did_not_see() {
     let fused = EASYNET.replace("raw = true }\n", "raw = true }\nshape = { method = \"fpfh\", from = \"height\", size = 64, cells = 16 }\nbank = { method = \"patchcore\", from = \"shape\", max_bank = 500, raw = true }\nboth = { method = \"one-class-svm\", from = [\"found\", \"bank\"] }\n").replace("steps = 60", "steps = 10");
     let category = category(&fused);
-    let model = category.fit("both.assay", &[]);
+    let model = category.path("both.assay");
+    // A third of the 24 is left for the machine.
+    assert_eq!(learned(&told(&category, &model)), 16);
+    let found = scores(&model, &category.scans().join("test/good"));
+    assert!(found.len() == 3 && found.iter().all(|s| s.parse::<f64>().is_ok()), "{found:?}");
+}
+
+#[test]
+fn no_angle_of_a_scan_that_is_held_out_is_learned() {
+    let turned =
+        EASYNET.replace("[steps]", "[prepare]\nrotations = 4\n[steps]").replace("steps = 60", "steps = 1");
+    let category = category(&turned);
+    // Of 24 scans the last two.
+    let told = told(&category, &category.path("m.assay"));
+    assert!(told.contains("88 scans learned, 8 held out, each angle counted"), "{told}");
+}
+
+#[test]
+fn a_limit_of_time_ends_a_training_with_the_best_network_so_far() {
+    let endless = EASYNET.replace("steps = 60", "steps = 1000000, max_minutes = 0.02");
+    let category = category(&endless);
+    let model = category.path("m.assay");
+    let told = told(&category, &model);
+    assert!(told.contains("of 1000000 steps, ended by `max_minutes`"), "{told}");
     assert_eq!(scores(&model, &category.scans().join("test/good")).len(), 3);
 }
 
@@ -152,16 +201,7 @@ fn a_method_that_is_fitted_once_learns_from_all_scans_where_nothing_is_set_by_it
         short.replace("raw = true }\n", "raw = true }\nfused = { method = \"sum\", from = [\"found\"] }\n");
     let scans = [short, bounded, followed].map(|recipe| {
         let category = category(&recipe);
-        // For the plugins to be built; what is told is wanted, so that the program is not quiet.
-        assay();
-        let mut fit = std::process::Command::new(env!("CARGO_BIN_EXE_assay"));
-        fit.env_remove("ASSAY_PLUGIN_PATH").arg("fit").arg(category.path("recipe.toml"));
-        fit.arg("--data").arg(category.scans());
-        let told = stderr(&exit_with(fit.arg("-o").arg(category.path("m.assay")), 0));
-        let line =
-            told.lines().find(|line| line.contains("scans learned")).unwrap_or_else(|| panic!("{told}"));
-        let numbers = line.split(|c: char| !c.is_ascii_digit()).filter(|n| !n.is_empty());
-        numbers.take(2).map(|n| n.parse::<usize>().unwrap()).sum::<usize>()
+        learned(&told(&category, &category.path("m.assay")))
     });
     // Of 24; a third is left out for the scale, or for what comes after.
     assert_eq!(scans, [24, 16, 16]);
@@ -172,15 +212,61 @@ fn easynet_takes_colour_alone_or_depth_alone() {
     for only in ["{ colour = \"colour\" }", "{ depth = \"height\" }"] {
         let from = EASYNET.replace("{ colour = \"colour\", depth = \"height\" }", only);
         assert_ne!(from, EASYNET);
-        let unused = if only.contains("depth") {
-            "colour = \"rgb/{id}.png\"\n"
+        let (unused, folder) = if only.contains("depth") {
+            ("colour = \"rgb/{id}.png\"\n", "rgb")
         } else {
-            "height = \"xyz/{id}.tiff\"\n"
+            ("height = \"xyz/{id}.tiff\"\n", "xyz")
         };
         let category = category(&from.replace(unused, "").replace("steps = 60", "steps = 5"));
+        // The other sensor's files are not there at all.
+        for group in ["train/good", "validation/good", "test/good"] {
+            std::fs::remove_dir_all(category.scans().join(group).join(folder)).unwrap();
+        }
         let model = category.fit("one.assay", &[]);
-        assert_eq!(scores(&model, &category.scans().join("test/good")).len(), 3);
+        let found = scores(&model, &category.scans().join("test/good"));
+        assert!(found.len() == 3 && found.iter().all(|s| s.parse::<f64>().is_ok()), "{found:?}");
     }
+}
+
+#[test]
+fn easynet_finds_defects_that_it_was_not_trained_with() {
+    let longer = "width = 8, steps = 600, learning_rate = 0.01";
+    let category = category(&EASYNET.replace("width = 4, steps = 60", longer));
+    let model = category.fit("one.assay", &[]);
+    let eval = succeed(assay().arg("eval").arg(&model).arg("--json").arg("--data").arg(category.scans()));
+    let eval = &json_lines(&eval)[0];
+    let hole = &eval["by_defect"]["hole"]["au_pro_30"];
+    for (figure, least) in [(&eval["au_pro_30"], 0.5), (hole, 0.8)] {
+        assert!(figure.as_f64().unwrap() > least, "{eval}");
+    }
+}
+
+#[test]
+fn the_paper_s_recipe_runs_with_networks_of_the_paper_s_shapes() {
+    let recipe = std::fs::read_to_string(support::root().join("configs/mvtec3d-m3dm-paper.toml")).unwrap();
+    // Random weights, and so little learned that it takes seconds.
+    let short = recipe
+        .replace("[sensors]", "[engine]\nruntime = \"rten\"\n[sensors]")
+        .replace("pool = 1 }", "pool = 1, max_rows = 2000, batch = 500, epochs = 1, hidden = 1 }")
+        .replace("max_bank = 70000", "max_bank = 200")
+        .replace("false_reject_rate = 0.05", "false_reject_rate = 0.2");
+    assert_eq!(short.matches("max_bank = 200").count(), 3);
+    let category = category(&short);
+    std::fs::write(category.path("vit_base_patch8_224.dino.onnx"), support::patches(224, 8, 768)).unwrap();
+    std::fs::write(category.path("point_mae.onnx"), support::transformer(1024, 128, 1152)).unwrap();
+    for (folder, ending) in [("rgb", "png"), ("xyz", "tiff")] {
+        for scan in 8..24 {
+            std::fs::remove_file(category.scans().join(format!("train/good/{folder}/{scan:03}.{ending}")))
+                .unwrap();
+        }
+    }
+    let model = category.path("m.assay");
+    let told = told(&category, &model);
+    assert!(told.contains("the fusion of patches: loss"), "{told}");
+    // Random networks find nothing; they tell scans apart.
+    let found: Vec<f64> =
+        scores(&model, &category.scans().join("test/good")).iter().map(|s| s.parse().unwrap()).collect();
+    assert!(found.len() == 3 && found[0] != found[1] && found[1] != found[2], "{found:?}");
 }
 
 #[test]
@@ -201,9 +287,9 @@ fn features_of_a_point_transformer_come_from_the_file_beside_the_recipe_and_go_w
         assert!(stderr(&output).contains(why), "{}", stderr(&output));
     };
     refused("points.onnx");
-    std::fs::write(&file, support::transformer(5)).unwrap();
+    std::fs::write(&file, support::transformer(60, 16, 5)).unwrap();
     refused("[1, 60, 8]");
-    std::fs::write(&file, support::transformer(8)).unwrap();
+    std::fs::write(&file, support::transformer(60, 16, 8)).unwrap();
     let one = category.fit("one.assay", &["--threads", "1"]);
     let two = category.fit("two.assay", &["--threads", "2"]);
     assert!(std::fs::read(&one).unwrap() == std::fs::read(&two).unwrap());

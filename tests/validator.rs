@@ -31,7 +31,7 @@ fn findings(library: &Path, arguments: &[&str]) -> (Vec<Value>, i32) {
 fn every_bundled_plugin_passes_every_check_that_concerns_it() {
     let folder = tempfile::tempdir().unwrap();
     let network = folder.path().join("points.onnx");
-    std::fs::write(&network, support::transformer(8)).unwrap();
+    std::fs::write(&network, support::transformer(60, 16, 8)).unwrap();
     let network = format!("point-mae.file={}", network.display());
     // Less to do where a default trains for minutes; values where a default is empty.
     let cases: [(&str, &[&str]); 8] = [

@@ -88,7 +88,7 @@ pub(crate) fn broken(folder: &Path, fault: &str) -> Option<PathBuf> {
 }
 
 /// A network in the place of a point transformer: 60 groups of 16 points, `channels` values a feature.
-pub(crate) fn transformer(channels: usize) -> Vec<u8> {
+pub(crate) fn transformer(centres: usize, group: usize, channels: usize) -> Vec<u8> {
     let nodes = vec![
         build::node("ReduceMax", "greatest", &["groups"], &["group"])
             .with_ints("axes", &[2])
@@ -102,9 +102,26 @@ pub(crate) fn transformer(channels: usize) -> Vec<u8> {
         let axes: Vec<Result<i64, &str>> = shape.iter().map(|&n| Ok(n)).collect();
         build::value(name, DataType::Float, Some(&axes))
     };
-    let inputs = vec![value("groups", &[1, 60, 16, 3]), value("centres", &[1, 60, 3])];
-    let outputs = vec![value("features", &[1, 60, channels as i64])];
+    let [centres, group, channels] = [centres, group, channels].map(|n| n as i64);
+    let inputs = vec![value("groups", &[1, centres, group, 3]), value("centres", &[1, centres, 3])];
+    let outputs = vec![value("features", &[1, centres, channels])];
     file::write(&build::model(17, nodes, weights, inputs, outputs)).unwrap()
+}
+
+/// An image network of one layer in place of a vision transformer: squares of `patch` pixels to `channels` features.
+pub(crate) fn patches(size: i64, patch: usize, channels: usize) -> Vec<u8> {
+    let side = patch as i64;
+    let conv = build::node("Conv", "features", &["image", "weights"], &["features"])
+        .with_ints("kernel_shape", &[side, side])
+        .with_ints("strides", &[side, side]);
+    let weights: Vec<f32> =
+        (0..3 * patch * patch * channels).map(|i| (i as f32 * 1.7).sin() / patch as f32).collect();
+    let weights = vec![tensor::of_f32("weights", &[channels, 3, patch, patch], &weights)];
+    let value =
+        |name: &str, shape: [i64; 4]| build::value(name, DataType::Float, Some(&shape.map(Ok::<i64, &str>)));
+    let inputs = vec![value("image", [1, 3, size, size])];
+    let outputs = vec![value("features", [1, channels as i64, size / side, size / side])];
+    file::write(&build::model(17, vec![conv], weights, inputs, outputs)).unwrap()
 }
 
 /// The root of the repository.

@@ -1,5 +1,5 @@
 //! The method plugin `easynet`: networks that are trained on good scans with synthetic defects to rebuild the pictures of colour and depth
-//! and to find what they cannot rebuild; no memory of the scans.
+//! and to find what does not belong; no memory of the scans.
 
 mod defects;
 mod fitted;
