@@ -10,8 +10,6 @@
 mod support;
 
 use assay_core::recipe::keys::{AnyKey, KEYS, keys_of};
-use assay_onnx::message::DataType;
-use assay_onnx::{build, file};
 use jsonschema::Validator;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -35,15 +33,9 @@ impl Bench {
         }
         let backbone = support::root().join("engine/inference/backbone/efficientnet-lite0.onnx");
         std::fs::copy(backbone, folder.path().join("backbone.onnx")).unwrap();
-        // A stand-in for the transformer that the recipe of M3DM's own extractors names: means of 8 x 8 pixels.
-        let sides = |channels: i64, side: i64| [Ok(1), Ok(channels), Ok(side), Ok(side)];
-        let value = |name: &str, side: i64| build::value(name, DataType::Float, Some(&sides(3, side)));
-        let means = build::node("AveragePool", "features", &["image"], &["features"])
-            .with_ints("kernel_shape", &[8, 8])
-            .with_ints("strides", &[8, 8]);
-        let (inputs, outputs) = (vec![value("image", 224)], vec![value("features", 28)]);
-        let network = file::write(&build::model(17, vec![means], Vec::new(), inputs, outputs)).unwrap();
-        std::fs::write(folder.path().join("vit_base_patch8_224.dino.onnx"), network).unwrap();
+        // A stand-in for the transformer that the recipe of M3DM's own extractors names.
+        std::fs::write(folder.path().join("vit_base_patch8_224.dino.onnx"), support::patches(224, 8, 3))
+            .unwrap();
         image::GrayImage::from_pixel(8, 6, image::Luma([255]))
             .save(folder.path().join("inspect.png"))
             .unwrap();

@@ -16,7 +16,7 @@ const MOST_THROUGH: f32 = 0.8;
 /// The least that is seen, at its most, of a texture that rises from the edge.
 const FAINTEST: f32 = 0.1;
 
-/// One defect in so many ends at an edge that the noise has drawn: where all do, or half of them, a network need not know more than edges.
+/// One texture, piece or change of depth in so many ends at an edge that the noise has drawn: where all do, a network need know no more than edges.
 const EDGED: usize = 4;
 
 /// The part of a hill's height over which a piece is blended with what is around it.

@@ -123,7 +123,11 @@ impl EasyNet {
     /// The gate's threshold, from held out scans and synthetic defects on them.
     fn threshold(&self, network: &Running, held: Scans<'_>) -> Result<f64> {
         let examples = held.pairs(PAIRS, self.host.seed().wrapping_add(3));
-        let seen = examples.iter().map(|e| network.seen(e)).collect::<Result<Vec<_>>>()?;
+        let seen = examples.iter().map(|example| {
+            self.host.progress(1.0, "easynet: chooses the gate")?;
+            network.seen(example)
+        });
+        let seen = seen.collect::<Result<Vec<_>>>()?;
         let seen: Vec<_> = seen.into_iter().flatten().collect();
         let threshold = choose(&seen);
         let message = format!(

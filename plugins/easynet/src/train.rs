@@ -6,7 +6,6 @@ use crate::gate::Which;
 use crate::network::{GAMMA, Network, Seen, probabilities};
 use crate::scans::{Scale, Shape};
 use crate::variation::varied;
-use assay_training::burn::module::Module;
 use assay_training::burn::optim::AdamConfig;
 use assay_training::burn::tensor::{Device, Tensor, TensorData};
 use assay_training::export::values;
@@ -266,10 +265,9 @@ pub(crate) fn learn(
         };
         let limits = Limits { steps: options.steps, check_every, time: options.time };
         let mut lesson = Lesson { learner, task };
-        let best: Best<Network> = run(&mut lesson, limits, &mut watcher)?;
+        let best: Best<Network> = run(&mut lesson, limits, &mut watcher)?.on_processor();
         let summary = best.summary("segmentation loss of scans that were not learned", options.steps);
-        // Its file is compared with it on the processor, wherever it was trained: elsewhere products are less exact.
-        let network = best.network.to_device(&Device::flex());
+        let network = best.network;
         let example = lesson
             .task
             .held

@@ -185,10 +185,9 @@ fn learn<'a>(
             device: device.clone(),
         };
         let limits = Limits { steps, check_every: (batches / 4).max(1), time: options.time };
-        let best = run(&mut Lesson { learner, task }, limits, &mut watcher)?;
+        let best = run(&mut Lesson { learner, task }, limits, &mut watcher)?.on_processor();
         let summary = best.summary("loss of pairs that were not learned", steps);
-        // Its file is compared with it on the processor, wherever it was trained: elsewhere products are less exact.
-        let network = best.network.to_device(&Device::flex());
+        let network = best.network;
         let some: Vec<usize> = (0..held.len().min(COMPARED)).collect();
         let sample = held.pick(&some, &Device::flex());
         let fused = values(network.fused(sample.clone()))?;

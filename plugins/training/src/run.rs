@@ -1,6 +1,8 @@
 //! The loop of a training.
 
 use crate::error::{Error, Result};
+use burn::module::Module;
+use burn::tensor::Device;
 use std::time::{Duration, Instant};
 
 /// Something that is trained step by step.
@@ -174,6 +176,14 @@ impl<N> Best<N> {
         format!(
             "{criterion} {best:.5}, {untrained:.5} before the training; taken after {step} of {steps} steps{ended}"
         )
+    }
+}
+
+impl<N: Module> Best<N> {
+    /// The same on the processor, wherever it was trained: there its file is compared with it, for elsewhere products are less exact.
+    #[must_use]
+    pub fn on_processor(self) -> Self {
+        Self { network: self.network.to_device(&Device::flex()), ..self }
     }
 }
 
