@@ -380,11 +380,11 @@ impl Pipeline {
             };
             let value = match (&scan.scored, &value.data) {
                 (Some(mask), Data::Grid(grid)) if hides => {
-                    let data = Data::Grid(restrict_softly(grid, &on_cells(mask, grid.size())?));
+                    let data = Data::Grid(restrict_softly(grid.clone(), &on_cells(mask, grid.size())?));
                     Arc::new(Value { content: value.content, data, image_score: value.image_score })
                 }
                 (Some(mask), Data::Image(image)) if hides => {
-                    let data = Data::Grid(restrict_softly(&planes(image), &on_cells(mask, image.size())?));
+                    let data = Data::Grid(restrict_softly(planes(image), &on_cells(mask, image.size())?));
                     Arc::new(Value { content: value.content, data, image_score: value.image_score })
                 }
                 _ => value,

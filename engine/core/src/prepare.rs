@@ -161,11 +161,7 @@ pub fn restrict(mut grid: Grid, mask: &Mask) -> Grid {
     let mut valid = grid.valid.take().unwrap_or_else(|| Mask::from_elem(mask.dim(), true));
     valid.zip_mut_with(mask, |v, &m| *v &= m);
     for mut plane in grid.values.outer_iter_mut() {
-        plane.zip_mut_with(&valid, |v, &keep| {
-            if !keep {
-                *v = 0.0;
-            }
-        });
+        plane.zip_mut_with(&valid, |v, &keep| *v = if keep { *v } else { 0.0 });
     }
     grid.valid = Some(valid);
     grid
@@ -173,15 +169,10 @@ pub fn restrict(mut grid: Grid, mask: &Mask) -> Grid {
 
 /// The grid with every cell outside `mask` (of its size) invalid. What was seen up to two cells beyond it stays, so that a
 /// neighbourhood at the part's edge is the same whatever the mask does a cell further; the rest is 0.
-pub fn restrict_softly(grid: &Grid, mask: &Mask) -> Grid {
+pub fn restrict_softly(mut grid: Grid, mask: &Mask) -> Grid {
     let near = dilate(mask, 2);
-    let mut grid = grid.clone();
     for mut plane in grid.values.outer_iter_mut() {
-        plane.zip_mut_with(&near, |v, &keep| {
-            if !keep {
-                *v = 0.0;
-            }
-        });
+        plane.zip_mut_with(&near, |v, &keep| *v = if keep { *v } else { 0.0 });
     }
     let mut valid = grid.valid.take().unwrap_or_else(|| Mask::from_elem(mask.dim(), true));
     valid.zip_mut_with(mask, |v, &m| *v &= m);

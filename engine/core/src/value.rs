@@ -2,7 +2,7 @@
 
 use assay_abi as abi;
 use assay_data::{Frame, Grid, Image};
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, Axis, Zip};
 
 /// What a value means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -115,8 +115,8 @@ impl Value {
 pub fn planes(image: &Image) -> Grid {
     let (h, w, c) = image.pixels.dim();
     let mut values = Array3::<f32>::zeros((c, h, w));
-    for ((i, j, k), &v) in image.pixels.indexed_iter() {
-        values[(k, i, j)] = f32::from(v);
+    for (plane, channel) in values.outer_iter_mut().zip(image.pixels.axis_iter(Axis(2))) {
+        Zip::from(plane).and(channel).for_each(|to, &v| *to = f32::from(v));
     }
     Grid { values, valid: image.valid.clone(), frame: image.frame }
 }

@@ -1,34 +1,41 @@
 //! Growing a mask.
 
-use ndarray::{ArrayViewMut1, Axis};
+use ndarray::s;
 
 use crate::Mask;
 
 /// Grows a mask by `cells` in all eight directions: a cell is set where any cell of the square of side
-/// `2 * cells + 1` around it is. Linear in the mask's size, whatever `cells` is.
+/// `2 * cells + 1` around it is.
 pub fn dilate(mask: &Mask, cells: usize) -> Mask {
-    let mut grown = mask.clone();
-    let mut set = Vec::new();
-    for axis in [Axis(1), Axis(0)] {
-        for lane in grown.lanes_mut(axis) {
-            dilate_lane(lane, cells, &mut set);
-        }
-    }
-    grown
+    let (rows, columns) = mask.dim();
+    let (down, across) = (cells.min(rows), cells.min(columns));
+    let wide = framed(mask, (0, across));
+    let wide = any_of_next(wide, 2 * across + 1, 1);
+    let tall = framed(&wide.slice(s![.., ..columns]).to_owned(), (down, 0));
+    any_of_next(tall, 2 * down + 1, columns).slice(s![..rows, ..]).to_owned()
 }
 
-/// `set` is room for the indices of the cells that are set.
-fn dilate_lane(mut lane: ArrayViewMut1<'_, bool>, cells: usize, set: &mut Vec<usize>) {
-    set.clear();
-    set.extend(lane.indexed_iter().filter(|(_, set)| **set).map(|(k, _)| k));
-    let mut done = 0;
-    for &k in set.iter() {
-        let end = k.saturating_add(cells).saturating_add(1).min(lane.len());
-        for j in k.saturating_sub(cells).max(done)..end {
-            lane[j] = true;
-        }
-        done = end;
+/// The mask with so many rows and columns around it on either side that are not set.
+fn framed(mask: &Mask, (down, across): (usize, usize)) -> Mask {
+    let (rows, columns) = mask.dim();
+    let mut framed = Mask::from_elem((rows + 2 * down, columns + 2 * across), false);
+    framed.slice_mut(s![down..down + rows, across..across + columns]).assign(mask);
+    framed
+}
+
+/// For each flag whether any of `length` flags is set, which are `step` apart and the first of which it is: of twice as many from pass to pass.
+fn any_of_next(mask: Mask, length: usize, step: usize) -> Mask {
+    let (size, mut flags) = (mask.dim(), mask.into_raw_vec_and_offset().0);
+    let mut seen = 1;
+    while seen < length {
+        let further = seen.min(length - seen);
+        let ahead = flags.get(further * step..).unwrap_or_default();
+        let mut next: Vec<bool> = flags.iter().zip(ahead).map(|(here, ahead)| here | ahead).collect();
+        next.extend_from_slice(&flags[ahead.len()..]);
+        (flags, seen) = (next, seen + further);
     }
+    // As many as there were.
+    Mask::from_shape_vec(size, flags).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 use std::io::Cursor;
+use std::sync::Arc;
 
 use image::metadata::Orientation;
-use tiff::TiffError;
 use tiff::decoder::ifd::Value;
 use tiff::decoder::{ChunkType, Decoder};
 use tiff::tags::{SampleFormat, Tag};
+use tiff::{TiffError, TiffResult};
 
-use super::Image;
+use super::{Bytes, Image, Strips};
 use crate::decode::{Encoded, jpeg};
 use crate::{DataError, Limits};
 
@@ -20,7 +21,7 @@ pub(super) const PALETTE: u16 = 3;
 pub(super) const CMYK: u16 = 5;
 pub(super) const YCBCR: u16 = 6;
 
-const UNCOMPRESSED: u16 = 1;
+pub(super) const UNCOMPRESSED: u16 = 1;
 const OLD_JPEG: u16 = 6;
 const JPEG: u16 = 7;
 /// Compressions whose blank areas take next to nothing, so that a short file may be a large image.
@@ -47,8 +48,8 @@ impl<'a> Image<'a> {
                 format!("its tag {tag} claims more values than the file has bytes, or ones of no known type");
             return Err(DataError::malformed(file.path, cause));
         }
-        let bytes = Cow::Borrowed(&file.bytes[..]);
-        let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(&failed)?;
+        let mut bytes = Bytes(Arc::new(Cow::Borrowed(&file.bytes[..])));
+        let mut decoder = Decoder::new(Cursor::new(bytes.clone())).map_err(&failed)?;
         let (columns, rows) = decoder.dimensions().map_err(&failed)?;
         limits.check_size(file.path, columns, rows)?;
         let mut tag = |tag, usual: u16| {
@@ -106,13 +107,15 @@ impl<'a> Image<'a> {
             }
         }
         if !changes.is_empty() {
-            let bytes = Directory::first(&file.bytes).and_then(|d| d.changed(&changes)).ok_or_else(|| {
-                DataError::unsupported(
-                    file.path,
-                    "its size or its colours are stored in an unusual way; store it again",
-                )
-            })?;
-            decoder = Decoder::new(Cursor::new(Cow::Owned(bytes))).map_err(&failed)?;
+            let changed =
+                Directory::first(&file.bytes).and_then(|d| d.changed(&changes)).ok_or_else(|| {
+                    DataError::unsupported(
+                        file.path,
+                        "its size or its colours are stored in an unusual way; store it again",
+                    )
+                })?;
+            bytes = Bytes(Arc::new(Cow::Owned(changed)));
+            decoder = Decoder::new(Cursor::new(bytes.clone())).map_err(&failed)?;
         }
         let (rows, columns) = (rows as usize, columns as usize);
         let mut tiff_limits = tiff::decoder::Limits::default();
@@ -123,10 +126,12 @@ impl<'a> Image<'a> {
         tiff_limits.decoding_buffer_size = pixels.saturating_mul(channels * size_of::<f64>()).max(values);
         tiff_limits.intermediate_buffer_size = file.bytes.len();
         tiff_limits.ifd_value_size = file.bytes.len();
-        let decoder = decoder.with_limits(tiff_limits);
+        let decoder = decoder.with_limits(tiff_limits.clone());
         let orientation = orientation.unwrap_or(Orientation::NoTransforms);
         let mut image = Self {
+            bytes,
             decoder,
+            limits: tiff_limits,
             rows,
             columns,
             channels,
@@ -139,6 +144,11 @@ impl<'a> Image<'a> {
         };
         image.check(file, limits)?;
         Ok(image)
+    }
+
+    /// One more decoder of the same image.
+    pub(super) fn another_decoder(&self) -> TiffResult<Strips<'a>> {
+        Ok(Decoder::new(Cursor::new(self.bytes.clone()))?.with_limits(self.limits.clone()))
     }
 
     /// Compares what the header promises with the file's length.

@@ -4,7 +4,9 @@ mod colour;
 mod header;
 mod samples;
 
+use std::borrow::Cow;
 use std::io::Cursor;
+use std::sync::Arc;
 
 use image::DynamicImage;
 use image::metadata::Orientation;
@@ -24,9 +26,25 @@ pub(super) enum Numbers {
     FloatsOrDepth,
 }
 
+/// A file's bytes, which several decoders read.
+#[derive(Clone)]
+struct Bytes<'a>(Arc<Cow<'a, [u8]>>);
+
+impl AsRef<[u8]> for Bytes<'_> {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Reads strips or tiles.
+type Strips<'a> = Decoder<Cursor<Bytes<'a>>>;
+
 /// A TIFF's first image: its header, compared with the limits, and the decoder of its strips or tiles.
 struct Image<'a> {
-    decoder: Decoder<Cursor<std::borrow::Cow<'a, [u8]>>>,
+    bytes: Bytes<'a>,
+    decoder: Strips<'a>,
+    /// What a decoder may take.
+    limits: tiff::decoder::Limits,
     rows: usize,
     columns: usize,
     /// Samples a pixel.

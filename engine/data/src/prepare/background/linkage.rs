@@ -43,14 +43,14 @@ impl<'a> Linkage<'a> {
         for (k, p) in (0u32..).zip(points) {
             let mut key = 0;
             for axis in 0..3 {
-                let voxel = ((p[axis] - lowest[axis]) / side).floor();
+                let voxel = (p[axis] - lowest[axis]) / side;
                 if voxel >= AXIS_VOXELS {
                     let cause =
                         format!("points lie more than {AXIS_VOXELS} x {side} m apart; check the unit");
                     return Err(DataError::bad_argument("background", cause));
                 }
                 // Away from the edge, so that a neighbour's key never borrows from the next axis.
-                key = key << AXIS_BITS | (voxel as u64 + NEAR as u64);
+                key = key << AXIS_BITS | (voxel as i64 + NEAR) as u64;
             }
             keyed.push((key, k));
         }

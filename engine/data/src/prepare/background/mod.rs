@@ -4,6 +4,7 @@
 mod linkage;
 mod plane;
 
+use ndarray::{ArrayView1, s};
 use serde::{Deserialize, Serialize};
 
 use self::linkage::Linkage;
@@ -190,13 +191,14 @@ impl Background {
 
 /// Calls `visit(row, column, point)` for each valid point, row by row.
 fn for_each_valid(points: &Grid, mut visit: impl FnMut(usize, usize, [f64; 3])) {
-    let plane = |c| points.values.index_axis(ndarray::Axis(0), c);
-    let (x, y, z) = (plane(0), plane(1), plane(2));
     let (rows, columns) = points.size();
+    let all = vec![true; columns];
     for i in 0..rows {
-        for j in 0..columns {
-            if points.is_valid(i, j) {
-                visit(i, j, [x[(i, j)], y[(i, j)], z[(i, j)]].map(f64::from));
+        let [x, y, z] = [0, 1, 2].map(|c| points.values.slice(s![c, i, ..]));
+        let valid = points.valid.as_ref().map_or(ArrayView1::from(&all), |valid| valid.row(i));
+        for (j, (((x, y), z), valid)) in x.iter().zip(y).zip(z).zip(valid).enumerate() {
+            if *valid {
+                visit(i, j, [*x, *y, *z].map(f64::from));
             }
         }
     }
