@@ -80,20 +80,18 @@ impl Running {
         Ok(Maps { alone, together, gain })
     }
 
-    /// What the gate is chosen by.
-    pub(crate) fn seen(&self, example: &Example) -> Result<Option<Seen>> {
-        let size = self.shape.size;
-        let Maps { alone: Some(alone), together: Some(together), gain: Some(gain) } =
-            self.maps(&example.pictures)?
-        else {
-            return Ok(None);
-        };
-        Ok(Some(Seen {
-            gain,
-            alone: score(&alone, size),
-            together: score(&together, size),
+    /// What the gate is chosen by. Where it always decides alike, all scores are those of the one map that there is.
+    pub(crate) fn seen(&self, example: &Example) -> Result<Seen> {
+        let Maps { alone, together, gain } = self.maps(&example.pictures)?;
+        let score = |map: &Option<Vec<f32>>| map.as_ref().map(|map| score(map, self.shape.size));
+        let [alone, together] = [score(&alone), score(&together)];
+        let one = alone.or(together).unwrap_or_default();
+        Ok(Seen {
+            gain: gain.unwrap_or_default(),
+            alone: alone.unwrap_or(one),
+            together: together.unwrap_or(one),
             defective: example.any.contains(&1.0),
-        }))
+        })
     }
 }
 

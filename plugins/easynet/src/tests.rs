@@ -1,7 +1,7 @@
 //! Training, the file that comes of it, and the method without a host that runs networks.
 
 use crate::EasyNet;
-use crate::defects::{Changed, SEEN};
+use crate::defects::{Changed, Example, Kind, SEEN};
 use crate::fitted::{STATE_VERSION, sensors};
 use crate::gate::Which;
 use crate::network::probabilities;
@@ -85,14 +85,39 @@ fn the_network_learns_where_synthetic_defects_on_other_scans_lie() {
 fn pairs_of_few_scans_are_many_all_different_and_the_same_for_a_seed() {
     let rows = rows(BOTH, 3, 1);
     let scans = scans(BOTH, &rows);
-    let pairs = scans.pairs(8, 5);
-    assert_eq!((pairs.len(), scans.pairs(2, 5).len()), (18, 6));
-    assert!(pairs == scans.pairs(8, 5) && pairs != scans.pairs(8, 6));
+    let pairs = scans.pairs(1..=1, 8, 5);
+    assert_eq!((pairs.len(), scans.pairs(1..=1, 2, 5).len()), (18, 6));
+    assert!(pairs == scans.pairs(1..=1, 8, 5) && pairs != scans.pairs(1..=1, 8, 6));
     for (i, pair) in pairs.chunks(2).enumerate() {
         assert!(!pair[0].any.contains(&1.0));
         let own = BOTH.scan(rows.row(i % 3).to_slice().unwrap(), scans.scale).pictures();
         assert_eq!(pair[0].pictures == own, i < 3, "the first of each scan is the scan as it is");
         assert!(pairs[..2 * i].chunks(2).all(|before| before[0].pictures != pair[0].pictures));
+    }
+}
+
+#[test]
+fn scans_of_a_kind_have_one_defect_of_it_and_good_ones_none() {
+    for (colour, depth) in [(true, true), (true, false), (false, true)] {
+        let shape = Shape { size: SIZE, colour, depth };
+        let rows = rows(shape, 3, 1);
+        let scans = scans(shape, &rows);
+        let good = scans.of_kind(None, 6, 5);
+        assert!(good.len() == 6 && good.iter().all(|e| !e.any.contains(&1.0)));
+        let kinds = Kind::all(shape);
+        assert_eq!(kinds.len(), 2 + shape.sensors());
+        for (kind, _) in kinds {
+            let made = scans.of_kind(Some(kind), 24, 5);
+            assert!(made == scans.of_kind(Some(kind), 24, 5));
+            let with =
+                |mask: fn(&Example) -> &Vec<f32>| made.iter().filter(|e| mask(e).contains(&1.0)).count();
+            // Noise is not high on the part each time, and little may be bent too little.
+            assert!(with(|e| &e.any) > 6, "{kind:?}: {}", with(|e| &e.any));
+            if let (true, true, Kind::Textured(Some([colour, _]))) = (shape.colour, shape.depth, kind) {
+                let (first, second) = (with(|e| &e.alone), with(|e| &e.second));
+                assert!(if colour { second == 0 } else { first == 0 }, "{kind:?}: {first} {second}");
+            }
+        }
     }
 }
 
@@ -173,7 +198,7 @@ fn defects_lie_on_the_part_and_show_in_both_sensors_or_in_one() {
     let mut draws = Draws::new(9);
     let (mut kinds, mut whole) = ([0; 4], 0);
     for _ in 0..100 {
-        let example = Changed::textured(&scan, &[], SIZE, &mut draws);
+        let example = Changed::of(Kind::Textured(None), &scan, &[], SIZE, &mut draws);
         let masked = example.alone.contains(&1.0);
         let Apart { seen: [colour, depth], fades } = apart(&scan, example);
         assert_eq!(masked, colour);

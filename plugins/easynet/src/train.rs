@@ -1,6 +1,6 @@
 //! Training of the network on good scans with synthetic defects.
 
-use crate::defects::Example;
+use crate::defects::{Changed, DEFECTS, Example, Kind};
 use crate::fitted::sensors;
 use crate::gate::Which;
 use crate::network::{GAMMA, Network, Seen, probabilities};
@@ -17,6 +17,7 @@ use assay_training::schedule::HalfCosine;
 use assay_training::threads::{each, on_threads};
 use ndarray::ArrayView2;
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The rate rises over one in so many steps.
@@ -63,19 +64,38 @@ impl<'a> Scans<'a> {
         Example::good(&self.shape.scan(row, self.scale), self.shape.size)
     }
 
-    /// A scan's row with a defect, filled with textures that are pieces of these scans, too.
-    fn with_defect(&self, row: &[f32], draws: &mut Draws) -> Example {
-        let colours = if self.shape.colour { 3 * self.shape.cells() } else { 0 };
-        let others: Vec<&[f32]> = match colours {
-            0 => Vec::new(),
-            n => (0..self.rows.nrows()).map(|i| &self.row(i)[..n]).collect(),
-        };
-        Example::defective(&self.shape.scan(row, self.scale), &others, self.shape.size, draws)
+    /// The colours of all scans, whose pieces are textures; none without a colour sensor.
+    fn colours(&self) -> Vec<&'a [f32]> {
+        let scans = if self.shape.colour { self.rows.nrows() } else { 0 };
+        (0..scans).map(|i| &self.row(i)[..3 * self.shape.cells()]).collect()
     }
 
-    /// Pairs of a scan as it is and with defects, at least `least` of them and the same ones for a seed: of every scan, and of scans that vary where
+    /// A scan's row with so many defects, filled with textures that are pieces of these scans, too.
+    fn with_defects(&self, row: &[f32], count: RangeInclusive<usize>, draws: &mut Draws) -> Example {
+        let scan = self.shape.scan(row, self.scale);
+        Example::defective(&scan, count, &self.colours(), self.shape.size, draws)
+    }
+
+    /// So many of the scans in turn, each varied, the same ones for a seed: with one defect of a kind, or as they are.
+    pub(crate) fn of_kind(&self, kind: Option<Kind>, count: usize, seed: u64) -> Vec<Example> {
+        let mut draws = Draws::new(seed);
+        let (others, size) = (self.colours(), self.shape.size);
+        let scans = (0..self.rows.nrows()).cycle().take(count);
+        scans
+            .map(|scan| {
+                let row = varied(self.row(scan), self.shape, self.scale, &mut draws);
+                let scan = self.shape.scan(&row, self.scale);
+                match kind {
+                    None => Example::good(&scan, size),
+                    Some(kind) => Changed::of(kind, &scan, &others, size, &mut draws).example(&scan),
+                }
+            })
+            .collect()
+    }
+
+    /// Pairs of a scan as it is and with so many defects, at least `least` of them and the same ones for a seed: of every scan, and of scans that vary where
     /// there are fewer.
-    pub(crate) fn pairs(&self, least: usize, seed: u64) -> Vec<Example> {
+    pub(crate) fn pairs(&self, count: RangeInclusive<usize>, least: usize, seed: u64) -> Vec<Example> {
         let mut draws = Draws::new(seed);
         let scans = self.rows.nrows();
         let rounds = least.div_ceil(scans.max(1));
@@ -86,7 +106,7 @@ impl<'a> Scans<'a> {
                 0 => row.into(),
                 _ => varied(row, self.shape, self.scale, &mut draws).into(),
             };
-            pairs.extend([self.as_it_is(&row), self.with_defect(&row, &mut draws)]);
+            pairs.extend([self.as_it_is(&row), self.with_defects(&row, count.clone(), &mut draws)]);
         }
         pairs
     }
@@ -159,7 +179,7 @@ struct Segmenting<'a> {
 }
 
 impl Segmenting<'_> {
-    /// The scans of a step, every other one varied, as good ones and as they are shown: every other one with a defect; all by chance.
+    /// The scans of a step, every other one varied, as good ones and as they are shown: every other one with defects; all by chance.
     fn examples(&mut self, step: usize) -> (Vec<Example>, Vec<Example>) {
         let n = self.scans.rows.nrows();
         let places = step * self.options.batch..(step + 1) * self.options.batch;
@@ -175,7 +195,7 @@ impl Segmenting<'_> {
                 false => row.into(),
             };
             let good = scans.as_it_is(&row);
-            let shown = if defective { scans.with_defect(&row, &mut draws) } else { good.clone() };
+            let shown = if defective { scans.with_defects(&row, DEFECTS, &mut draws) } else { good.clone() };
             (good, shown)
         });
         both.into_iter().unzip()
@@ -194,7 +214,7 @@ impl Task for Segmenting<'_> {
         learner.step(self.rate.at(step), |network| loss(network, &batch, good.pictures, colour))
     }
 
-    /// How far maps of scans that are not learned, half of them with a synthetic defect, are from where defects are.
+    /// How far maps of scans that are not learned, half of them with synthetic defects, are from where defects are.
     fn criterion(
         &mut self,
         network: &Network,
@@ -235,7 +255,7 @@ impl Learned {
     }
 }
 
-/// Trains on `device`, or on `threads` threads of the processor, on `scans`; pairs of `held` scans as they are and with a defect choose the network.
+/// Trains on `device`, or on `threads` threads of the processor, on `scans`; pairs of `held` scans as they are and with defects choose the network.
 ///
 /// # Errors
 /// A training that diverges; what `watcher` says; a network that cannot be written.
@@ -258,7 +278,7 @@ pub(crate) fn learn(
         let task = Segmenting {
             rate: HalfCosine { peak: options.rate, warm_up: options.steps / WARM_UP, steps: options.steps },
             scans,
-            held: held.pairs(LOOKED_AT, options.seed.wrapping_add(1)),
+            held: held.pairs(DEFECTS, LOOKED_AT, options.seed.wrapping_add(1)),
             order: Order::new(scans.rows.nrows(), options.seed.wrapping_add(2)),
             options: *options,
             device: device.clone(),
@@ -302,6 +322,33 @@ mod tests {
         let batch = Batch::of(&[&example], SIZE, &device);
         let network = Network::new(2, 2, &mut Draws::new(1), &device);
         value(loss(&network, &batch, batch.pictures.clone(), true)).unwrap()
+    }
+
+    #[test]
+    fn every_other_scan_is_shown_with_defects_and_the_others_as_they_are() {
+        let shape = Shape { size: SIZE, colour: true, depth: true };
+        let value = |(i, j): (usize, usize)| 0.3 + ((31 * i + 17 * j) % 23) as f32 / 50.0;
+        let rows = ndarray::Array2::from_shape_fn((3, shape.values()), value);
+        let scans = Scans { shape, rows: rows.view(), scale: Scale { reach: 1.0, slope: 0.1, noise: 1e-3 } };
+        let options = Options { width: 2, steps: 40, batch: 2, rate: 0.01, time: None, seed: 3 };
+        let mut task = Segmenting {
+            rate: HalfCosine { peak: 0.01, warm_up: 1, steps: 40 },
+            scans,
+            held: Vec::new(),
+            order: Order::new(3, 1),
+            options,
+            device: Device::flex(),
+        };
+        let mut defective = 0;
+        for step in 0..40 {
+            let (good, shown) = task.examples(step);
+            for (good, shown) in good.iter().zip(&shown) {
+                let changed = good.pictures != shown.pictures;
+                assert!(!good.any.contains(&1.0) && (changed || !shown.any.contains(&1.0)));
+                defective += usize::from(changed);
+            }
+        }
+        assert!((28..52).contains(&defective), "{defective} of 80");
     }
 
     #[test]
