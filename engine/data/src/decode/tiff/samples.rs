@@ -17,7 +17,7 @@ use crate::decode::Encoded;
 const AT_ONCE: usize = if cfg!(test) { 1 << 10 } else { 16 << 20 };
 
 /// Bytes of samples for which a decoder of their own pays.
-const A_DECODER: usize = if cfg!(test) { 1 << 8 } else { 1 << 20 };
+const A_DECODER: usize = if cfg!(test) { 1 << 8 } else { 1 << 18 };
 
 /// Most strips or tiles that several decoders read: each holds where all of them are.
 const MOST_SHARED: usize = 1 << 16;
