@@ -15,25 +15,17 @@ pub(crate) fn gaussian(sigma: f64) -> Vec<f32> {
     half.into_iter().map(|v| (v / total) as f32).collect()
 }
 
-/// Cells that are summed side by side, in registers from the first weight to the last.
-const LANES: usize = 32;
-
 /// Separable convolution with a symmetric kernel, of which `kernel` is the half from the centre on; the image is mirrored at its
 /// borders (d c b a | a b c d). Each sum runs from the centre outwards, so the bits do not depend on the machine or the threads.
 pub(crate) fn blur(image: &Array2<f32>, kernel: &[f32]) -> Array2<f32> {
     let (rows, cols) = image.dim();
-    if cols < LANES && rows > LANES {
-        // A narrow image on its side: its rows would be mostly lanes that nothing is in.
-        return blur(&image.t().to_owned(), kernel).t().as_standard_layout().into_owned();
-    }
     let image = image.as_standard_layout();
     let values = image.as_slice().unwrap_or_default();
-    // Rows of whole lanes.
-    let stride = cols.next_multiple_of(LANES);
-    let mut across = vec![0f32; rows * stride];
+    let mut across = vec![0f32; rows * cols];
     let mut out = vec![0f32; rows * cols];
     if !out.is_empty() {
-        across.par_chunks_mut(ROWS * stride).zip(values.par_chunks(ROWS * cols)).for_each(|(out, values)| {
+        across.par_chunks_mut(ROWS * cols).enumerate().for_each(|(chunk, out)| {
+            let values = &values[chunk * ROWS * cols..][..out.len()];
             Arch::new().dispatch(Across { values, cols, kernel, out });
         });
         out.par_chunks_mut(ROWS * cols).enumerate().for_each(|(chunk, out)| {
@@ -43,23 +35,15 @@ pub(crate) fn blur(image: &Array2<f32>, kernel: &[f32]) -> Array2<f32> {
     Array2::from_shape_vec((rows, cols), out).unwrap_or_default()
 }
 
-/// The weighted sum of pairs of runs that lie as far before a run as after it, from the run itself on. Lanes are indexed by constants alone:
-/// otherwise they would live in memory.
+/// `to` += `weight` * (`a` + `b`).
 #[inline(always)]
-fn weighted<'a>(kernel: &[f32], pair: impl Fn(usize) -> [&'a [f32]; 2]) -> [f32; LANES] {
-    let mut sums = [0f32; LANES];
-    for (k, &weight) in kernel.iter().enumerate() {
-        let [Some((before, _)), Some((after, _))] = pair(k).map(<[f32]>::split_first_chunk::<LANES>) else {
-            continue;
-        };
-        for l in 0..LANES {
-            sums[l] = if k == 0 { weight * before[l] } else { sums[l] + weight * (before[l] + after[l]) };
-        }
+fn add_pair(to: &mut [f32], weight: f32, a: &[f32], b: &[f32]) {
+    for ((t, &a), &b) in to.iter_mut().zip(a).zip(b) {
+        *t += weight * (a + b);
     }
-    sums
 }
 
-/// Rows convolved along themselves, to rows of whole lanes.
+/// Rows convolved along themselves.
 struct Across<'a> {
     values: &'a [f32],
     cols: usize,
@@ -73,22 +57,28 @@ impl WithSimd for Across<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let (cols, radius) = (self.cols, self.kernel.len() - 1);
-        let stride = cols.next_multiple_of(LANES);
-        let mut padded = vec![0f32; stride + 2 * radius];
-        for (from, to) in self.values.chunks_exact(cols).zip(self.out.chunks_exact_mut(stride)) {
-            padded[radius..][..cols].copy_from_slice(from);
-            for k in 0..radius {
-                padded[radius - 1 - k] = from[mirror(-1 - k as isize, cols)];
-                padded[radius + cols + k] = from[mirror((cols + k) as isize, cols)];
+        let mut padded = vec![0f32; cols + 2 * radius];
+        for (from, to) in self.values.chunks_exact(cols).zip(self.out.chunks_exact_mut(cols)) {
+            let (left, rest) = padded.split_at_mut(radius);
+            let (middle, right) = rest.split_at_mut(cols);
+            middle.copy_from_slice(from);
+            for (k, value) in left.iter_mut().rev().enumerate() {
+                *value = from[mirror(-1 - k as isize, cols)];
             }
-            for (at, to) in (radius..).step_by(LANES).zip(to.as_chunks_mut().0) {
-                *to = weighted(self.kernel, |k| [&padded[at - k..], &padded[at + k..]]);
+            for (k, value) in right.iter_mut().enumerate() {
+                *value = from[mirror((cols + k) as isize, cols)];
+            }
+            for (to, &value) in to.iter_mut().zip(&padded[radius..]) {
+                *to = self.kernel[0] * value;
+            }
+            for (k, &weight) in self.kernel.iter().enumerate().skip(1) {
+                add_pair(to, weight, &padded[radius - k..], &padded[radius + k..]);
             }
         }
     }
 }
 
-/// Some rows of the convolution of all rows, which are of whole lanes, with each other.
+/// Some rows of the convolution of all rows with each other.
 struct Down<'a> {
     values: &'a [f32],
     first: usize,
@@ -102,15 +92,15 @@ impl WithSimd for Down<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let stride = self.cols.next_multiple_of(LANES);
-        let rows = self.values.len() / stride;
-        let row = |i: isize| &self.values[mirror(i, rows) * stride..][..stride];
-        for (i, to) in (self.first as isize..).zip(self.out.chunks_exact_mut(self.cols)) {
-            let pairs: Vec<[&[f32]; 2]> =
-                (0..self.kernel.len() as isize).map(|k| [row(i - k), row(i + k)]).collect();
-            for (at, to) in (0..).step_by(LANES).zip(to.chunks_mut(LANES)) {
-                let sums = weighted(self.kernel, |k| pairs[k].map(|row| &row[at..]));
-                to.copy_from_slice(&sums[..to.len()]);
+        let cols = self.cols;
+        let rows = self.values.len() / cols;
+        let row = |i: isize| &self.values[mirror(i, rows) * cols..][..cols];
+        for (i, to) in (self.first as isize..).zip(self.out.chunks_exact_mut(cols)) {
+            for (to, &value) in to.iter_mut().zip(row(i)) {
+                *to = self.kernel[0] * value;
+            }
+            for (k, &weight) in (0isize..).zip(self.kernel).skip(1) {
+                add_pair(to, weight, row(i - k), row(i + k));
             }
         }
     }
