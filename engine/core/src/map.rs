@@ -2,10 +2,11 @@
 
 use crate::blur::{blur, gaussian};
 use crate::error::{Error, Result};
-use crate::sample::sample;
+use crate::sample::{bounds, sample};
 use crate::value::{Data, Value};
 use assay_data::Frame;
-use ndarray::{Array2, Zip};
+use ndarray::{Array2, Zip, s};
+use std::ops::Range;
 
 /// The anomaly map `[rows, cols]` of a scan. Scores are upsampled bilinearly and smoothed by a Gaussian of `sigma` pixels
 /// among valid pixels; where nothing was scored the map holds `floor`, the lowest fused score of a good part.
@@ -18,21 +19,28 @@ pub fn anomaly_map(scores: &Value, native: (usize, usize), sigma: f64, floor: f3
     };
     let (mut map, valid) = sample(grid, native, Frame::NATIVE);
     let all = valid.iter().all(|&v| v);
-    if sigma > 0.0 {
-        let kernel = gaussian(sigma);
-        map = blur(&map, &kernel);
-        if !all {
-            let weight = blur(&valid.mapv(|v| f32::from(u8::from(v))), &kernel);
-            Zip::from(&mut map).and(&weight).for_each(|m, &w| *m = if w > 1e-6 { *m / w } else { floor });
-        }
-    }
-    if !all {
-        Zip::from(&mut map).and(&valid).for_each(|m, &ok| {
-            if !ok {
-                *m = floor;
-            }
+    let kernel = (sigma > 0.0).then(|| gaussian(sigma));
+    if all {
+        return Ok(match kernel {
+            Some(kernel) => blur(&map, &kernel),
+            None => map,
         });
     }
+    if let Some(kernel) = kernel {
+        // Beyond what was scored there are zeros alone, which the smoothing of what lies further from it than the kernel reaches does not see.
+        let [down, across] = bounds(&valid);
+        let reach = |cells: Range<usize>, n: usize| {
+            cells.start.saturating_sub(kernel.len())..(cells.end + kernel.len()).min(n)
+        };
+        let near = s![reach(down, native.0), reach(across, native.1)];
+        let smooth = blur(&map.slice(near).to_owned(), &kernel);
+        let weight = blur(&valid.slice(near).mapv(|v| f32::from(u8::from(v))), &kernel);
+        Zip::from(map.slice_mut(near))
+            .and(&smooth)
+            .and(&weight)
+            .for_each(|m, &v, &w| *m = if w > 1e-6 { v / w } else { floor });
+    }
+    Zip::from(&mut map).and(&valid).for_each(|m, &ok| *m = if ok { *m } else { floor });
     Ok(map)
 }
 
@@ -65,6 +73,24 @@ mod tests {
         assert!((map.sum() - 1.0).abs() < 1e-4);
         let expected = 1.0 / (2.0 * std::f32::consts::PI * 4.0);
         assert!((map[(20, 20)] - expected).abs() < 0.01 * expected, "{} {expected}", map[(20, 20)]);
+    }
+
+    #[test]
+    fn smoothing_a_part_of_the_picture_is_smoothing_the_whole_among_what_is_valid() {
+        let seen = |i: usize, j: usize| {
+            (i as isize - 20).pow(2) + (j as isize - 31).pow(2) < 60 || (i, j) == (39, 20)
+        };
+        let valid = Mask::from_shape_fn((40, 60), |(i, j)| seen(i, j));
+        let value = |i: usize, j: usize| if seen(i, j) { ((i * 31 + j * 17) % 23) as f32 } else { 0.0 };
+        let values = Array3::from_shape_fn((1, 40, 60), |(_, i, j)| value(i, j));
+        let map =
+            anomaly_map(&scores(values.clone(), Some(valid.clone()), (40, 60)), (40, 60), 1.5, -2.0).unwrap();
+        let kernel = gaussian(1.5);
+        let whole = blur(&values.index_axis(ndarray::Axis(0), 0).to_owned(), &kernel);
+        let weight = blur(&valid.mapv(|v| f32::from(u8::from(v))), &kernel);
+        for (at, &v) in map.indexed_iter() {
+            assert_eq!(v, if valid[at] { whole[at] / weight[at] } else { -2.0 }, "{at:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use assay_abi as abi;
 use assay_data::{Frame, Grid, Image};
-use ndarray::{Array2, Array3, Axis, Zip};
+use ndarray::{Array2, Array3};
 
 /// What a value means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -114,9 +114,13 @@ impl Value {
 /// An image as planes `[C, h, w]` of 0..255.
 pub fn planes(image: &Image) -> Grid {
     let (h, w, c) = image.pixels.dim();
-    let mut values = Array3::<f32>::zeros((c, h, w));
-    for (plane, channel) in values.outer_iter_mut().zip(image.pixels.axis_iter(Axis(2))) {
-        Zip::from(plane).and(channel).for_each(|to, &v| *to = f32::from(v));
+    let pixels = image.pixels.as_standard_layout();
+    let pixels = pixels.as_slice().unwrap_or_default();
+    let mut values = Vec::with_capacity(c * h * w);
+    for channel in 0..c {
+        values.extend(pixels.chunks_exact(c).map(|pixel| f32::from(pixel[channel])));
     }
+    // As many as there are pixels.
+    let values = Array3::from_shape_vec((c, h, w), values).unwrap_or_default();
     Grid { values, valid: image.valid.clone(), frame: image.frame }
 }

@@ -300,15 +300,23 @@ const FROM: usize = 2;
 /// every edge, each time others, and a network that has to rebuild them learns little else. What is missing in a wider place stays missing.
 fn fill(depths: &mut [Option<f32>], size: usize) {
     let before = depths.to_vec();
-    let around = (2 * FROM + 1) * (2 * FROM + 1) - 1;
+    let around = ((2 * FROM + 1) * (2 * FROM + 1) - 1) as u32;
     let near = |p: usize| p.saturating_sub(FROM)..(p + FROM + 1).min(size);
-    for (i, depth) in depths.iter_mut().enumerate().filter(|(_, depth)| depth.is_none()) {
-        let cells = near(i / size).flat_map(|y| near(i % size).map(move |x| y * size + x));
-        let (sum, count) = cells
-            .filter_map(|at| before[at])
-            .fold((0.0f64, 0usize), |(sum, n), d| (sum + f64::from(d), n + 1));
-        if 2 * count > around {
-            *depth = Some((sum / count as f64) as f32);
+    // Of each column, the cells with a depth in the rows up to `FROM` from the row at hand.
+    let mut columns = vec![0u32; size];
+    for (y, line) in depths.chunks_exact_mut(size.max(1)).enumerate() {
+        columns.fill(0);
+        for row in near(y) {
+            let cells = &before[row * size..][..size];
+            columns.iter_mut().zip(cells).for_each(|(count, d)| *count += u32::from(d.is_some()));
+        }
+        for (x, depth) in line.iter_mut().enumerate().filter(|(_, depth)| depth.is_none()) {
+            let count: u32 = columns[near(x)].iter().sum();
+            if 2 * count > around {
+                let cells = near(y).flat_map(|y| near(x).map(move |x| y * size + x));
+                let sum: f64 = cells.filter_map(|at| before[at]).map(f64::from).sum();
+                *depth = Some((sum / f64::from(count)) as f32);
+            }
         }
     }
 }

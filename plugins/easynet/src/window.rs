@@ -35,10 +35,10 @@ impl Window {
             return Self::WHOLE;
         };
         let (rows, cols) = (grid.rows, grid.cols);
-        let mut of = [Vec::with_capacity(rows), vec![0usize; cols]];
+        let mut of = [Vec::with_capacity(rows), vec![0u32; cols]];
         for line in valid.chunks_exact(cols) {
-            of[0].push(count(line));
-            of[1].iter_mut().zip(line).for_each(|(count, v)| *count += usize::from(*v != 0));
+            of[0].push(count(line) as u32);
+            of[1].iter_mut().zip(line).for_each(|(count, v)| *count += u32::from(*v != 0));
         }
         let [down, across] = of.map(|counts| inner(&counts, n));
         let side = (1.0 + 2.0 * MARGIN) * f64::max(down.end - down.start, across.end - across.start);
@@ -102,13 +102,13 @@ impl Window {
 }
 
 /// Where all but the specks at either end lie, of `n` things that are counted by line.
-fn inner(counts: &[usize], n: usize) -> Range<f64> {
+fn inner(counts: &[u32], n: usize) -> Range<f64> {
     let specks = SPECKS * n as f64;
-    let outer = |counts: &mut dyn Iterator<Item = &usize>| {
+    let outer = |counts: &mut dyn Iterator<Item = &u32>| {
         let mut sum = 0.0;
         counts
             .take_while(|count| {
-                sum += **count as f64;
+                sum += f64::from(**count);
                 sum <= specks
             })
             .count()

@@ -4,7 +4,8 @@
 mod linkage;
 mod plane;
 
-use ndarray::{ArrayView1, s};
+use ndarray::{CowArray, Ix2, Ix3};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use self::linkage::Linkage;
@@ -108,16 +109,24 @@ impl Background {
     /// points span less than a million link distances.
     pub fn remove(&self, points: &Grid) -> Result<Foreground, DataError> {
         self.check(points)?;
-        let size @ (_, columns) = points.size();
-        let plane = self.plane_of(points);
-        let mut cells = Vec::new();
-        let mut standing = Vec::new();
-        for_each_valid(points, |i, j, p| {
-            if plane.as_ref().is_none_or(|plane| plane.distance(p).abs() >= self.removal_distance) {
-                cells.push(i * columns + j);
-                standing.push(p);
-            }
-        });
+        let size @ (rows, columns) = points.size();
+        let points = Points::of(points);
+        let plane = self.plane_of(&points);
+        let of_rows: Vec<(Vec<usize>, Vec<[f64; 3]>)> = (0..rows)
+            .into_par_iter()
+            .with_min_len(ROWS)
+            .map(|i| {
+                let line = points.row(i);
+                let stands =
+                    |p| plane.as_ref().is_none_or(|plane| plane.distance(p).abs() >= self.removal_distance);
+                // All of them at once, on vectors; most are not valid, or not standing.
+                let standing: Vec<bool> = line.iter().map(|(p, valid)| valid & stands(p)).collect();
+                let cells = (0..columns).filter(|&j| standing[j]);
+                cells.map(|j| (i * columns + j, line.at(j))).unzip()
+            })
+            .collect();
+        let (cells, standing): (Vec<_>, Vec<_>) = of_rows.into_iter().unzip();
+        let (cells, standing) = (cells.concat(), standing.concat());
         let mut mask = Mask::from_elem(size, false);
         let linkage = Linkage::of(&standing, self.link_distance)?;
         if let Some(part) = mask.as_slice_mut() {
@@ -155,15 +164,19 @@ impl Background {
         Ok((part, plane))
     }
 
-    fn plane_of(&self, points: &Grid) -> Option<Plane> {
-        let (rows, columns) = points.size();
-        let border = self.border;
+    fn plane_of(&self, points: &Points<'_>) -> Option<Plane> {
+        let (rows, columns, border) = (points.rows, points.columns, self.border);
         let mut candidates = Vec::new();
-        for_each_valid(points, |i, j, p| {
-            if i.min(j) < border || rows - i <= border || columns - j <= border {
-                candidates.push(p);
-            }
-        });
+        for i in 0..rows {
+            let line = points.row(i);
+            let (left, right) = if i < border || rows - i <= border {
+                (columns, columns)
+            } else {
+                (border.min(columns), columns.saturating_sub(border).max(border.min(columns)))
+            };
+            let strips = (0..left).chain(right..columns);
+            candidates.extend(strips.filter(|&j| line.valid[j]).map(|j| line.at(j)));
+        }
         plane::ransac(&mut candidates, self)
     }
 
@@ -189,18 +202,53 @@ impl Background {
     }
 }
 
-/// Calls `visit(row, column, point)` for each valid point, row by row.
-fn for_each_valid(points: &Grid, mut visit: impl FnMut(usize, usize, [f64; 3])) {
-    let (rows, columns) = points.size();
-    let all = vec![true; columns];
-    for i in 0..rows {
-        let [x, y, z] = [0, 1, 2].map(|c| points.values.slice(s![c, i, ..]));
-        let valid = points.valid.as_ref().map_or(ArrayView1::from(&all), |valid| valid.row(i));
-        for (j, (((x, y), z), valid)) in x.iter().zip(y).zip(z).zip(valid).enumerate() {
-            if *valid {
-                visit(i, j, [*x, *y, *z].map(f64::from));
-            }
-        }
+/// Rows a task, at least.
+const ROWS: usize = 32;
+
+/// Organised points, row by row.
+struct Points<'a> {
+    values: CowArray<'a, f32, Ix3>,
+    valid: CowArray<'a, bool, Ix2>,
+    rows: usize,
+    columns: usize,
+}
+
+/// A row of points.
+struct Line<'a> {
+    axes: [&'a [f32]; 3],
+    valid: &'a [bool],
+}
+
+impl<'a> Points<'a> {
+    /// Those of a grid of three channels.
+    fn of(grid: &'a Grid) -> Self {
+        let (rows, columns) = grid.size();
+        let valid = match &grid.valid {
+            Some(valid) => valid.as_standard_layout(),
+            None => Mask::from_elem((rows, columns), true).into(),
+        };
+        Self { values: grid.values.as_standard_layout(), valid, rows, columns }
+    }
+
+    fn row(&self, i: usize) -> Line<'_> {
+        let line =
+            |plane: usize| (plane * self.rows + i) * self.columns..(plane * self.rows + i + 1) * self.columns;
+        let (values, valid) =
+            (self.values.as_slice().unwrap_or_default(), self.valid.as_slice().unwrap_or_default());
+        Line { axes: [0, 1, 2].map(|c| &values[line(c)]), valid: &valid[line(0)] }
+    }
+}
+
+impl Line<'_> {
+    fn at(&self, j: usize) -> [f64; 3] {
+        self.axes.map(|axis| f64::from(axis[j]))
+    }
+
+    /// Points, and whether they are valid.
+    fn iter(&self) -> impl Iterator<Item = ([f64; 3], bool)> {
+        let [x, y, z] = self.axes;
+        let points = x.iter().zip(y).zip(z).map(|((&x, &y), &z)| [x, y, z].map(f64::from));
+        points.zip(self.valid.iter().copied())
     }
 }
 

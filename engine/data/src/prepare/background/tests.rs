@@ -134,13 +134,30 @@ fn real_parts_are_kept_whole_with_their_defects() {
             let truth = decode::mask(&Encoded::read(&truth, &limits).unwrap(), &limits).unwrap();
             let plane = found.plane.unwrap();
             let mut lost = 0;
-            for_each_valid(&points, |i, j, p| {
-                let stands = plane.distance(p).abs() >= 0.005;
-                lost += usize::from(truth[(i, j)] && stands && !found.mask[(i, j)]);
-            });
+            for ((i, j), part) in found.mask.indexed_iter() {
+                let p = [0, 1, 2].map(|c| f64::from(points.values[(c, i, j)]));
+                let stands = points.is_valid(i, j) && plane.distance(p).abs() >= 0.005;
+                lost += usize::from(truth[(i, j)] && stands && !part);
+            }
             // Single stray points may lie within a hand-drawn outline.
             assert!(lost <= 5, "{} loses {lost} defective points", path.display());
         }
+    }
+}
+
+#[test]
+fn the_plane_is_that_of_the_strips_whose_points_count_once_where_strips_meet() {
+    // Strips of 10 cells: all of a grid of 15 columns; of one of 40 all but the middle, which lies deeper.
+    for (columns, inside) in [(15, 0..0), (40, 10..30)] {
+        let middle = |i: usize, j: usize| block(i, j, 10..20, inside.clone());
+        let points = scene((30, columns), |i, j| Some(if middle(i, j) { 0.05 } else { 0.0 }));
+        let settings =
+            Background { sample_points: 30 * columns - 10 * inside.len(), ..Background::default() };
+        let plane = settings.remove(&points).unwrap().plane.unwrap();
+        assert!((plane.offset - 0.6).abs() < 1e-6, "{plane:?}");
+        // One more than there are.
+        let more = Background { sample_points: settings.sample_points + 1, ..settings };
+        assert_eq!(more.remove(&points).unwrap().plane, None);
     }
 }
 

@@ -25,17 +25,27 @@ pub fn mask(mask: &Mask, size: (usize, usize), rule: MaskRule) -> Result<Mask, D
     let (down, across) = (overlaps(rows, size.0), overlaps(columns, size.1));
     // In units where a new cell is rows x columns: each old one is size.0 x size.1, and edges are whole numbers.
     let whole = rows as u64 * columns as u64;
-    Ok(Mask::from_shape_fn(size, |(i, j)| {
-        let mut area = 0;
-        for &(k, height) in &down[i] {
-            let set = across[j].iter().filter(|(l, _)| mask[(k, *l)]);
-            area += height * set.map(|(_, width)| width).sum::<u64>();
+    let old = mask.as_standard_layout();
+    let old = old.as_slice().unwrap_or_default();
+    // What of each old column is set in the lines of a new row.
+    let mut heights = vec![0; columns];
+    let mut flags = Vec::with_capacity(size.0 * size.1);
+    for lines in &down {
+        heights.fill(0);
+        for &(k, height) in lines {
+            let line = &old[k * columns..][..columns];
+            heights.iter_mut().zip(line).for_each(|(sum, &set)| *sum += if set { height } else { 0 });
         }
-        match rule {
-            MaskRule::Majority => 2 * area >= whole,
-            MaskRule::Any => area > 0,
-        }
-    }))
+        flags.extend(across.iter().map(|cells| {
+            let area: u64 = cells.iter().map(|&(l, width)| heights[l] * width).sum();
+            match rule {
+                MaskRule::Majority => 2 * area >= whole,
+                MaskRule::Any => area > 0,
+            }
+        }));
+    }
+    // As many as there are cells.
+    Ok(Mask::from_shape_vec(size, flags).unwrap_or_default())
 }
 
 /// For each new cell, the old cells it overlaps and by how much, in units of 1 / (old * new) of the axis.
