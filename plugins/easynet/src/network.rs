@@ -79,10 +79,10 @@ struct Given {
     coarse: Tensor<4>,
 }
 
-/// Names in a graph of what the segmentation sees.
+/// Names in a graph of what the segmentation sees, one of each branch.
 struct Names {
-    fine: String,
-    coarse: String,
+    fine: Vec<String>,
+    coarse: Vec<String>,
 }
 
 impl Branch {
@@ -146,7 +146,7 @@ impl Branch {
         let fine = concat(graph, &[&encoded[0], &decoded[3]]);
         let fine = leaky_of(graph, &self.fine, &fine)?;
         let coarse = concat(graph, &[&encoded[1], &decoded[2]]);
-        Ok(Names { fine, coarse: leaky_of(graph, &self.coarse, &coarse)? })
+        Ok(Names { fine: vec![fine], coarse: vec![leaky_of(graph, &self.coarse, &coarse)?] })
     }
 }
 
@@ -203,14 +203,19 @@ fn leaky(graph: &mut Graph, x: &str) -> String {
     graph.op("LeakyRelu", &[x], |n| n.with_float("alpha", LEAK as f32))
 }
 
-fn concat(graph: &mut Graph, parts: &[&str]) -> String {
-    graph.op("Concat", parts, |n| n.with_int("axis", 1))
+fn concat(graph: &mut Graph, parts: &[impl AsRef<str>]) -> String {
+    let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
+    if let [only] = parts[..] {
+        return only.to_owned();
+    }
+    graph.op("Concat", &parts, |n| n.with_int("axis", 1))
 }
 
 /// The mean over the picture of all that is seen.
 fn mean(graph: &mut Graph, seen: &Names) -> String {
-    let coarse = graph.double(&seen.coarse);
-    let all = concat(graph, &[&seen.fine, &coarse]);
+    let coarse = concat(graph, &seen.coarse);
+    let coarse = graph.double(&coarse);
+    let all = concat(graph, &[seen.fine.as_slice(), &[coarse]].concat());
     graph.op("GlobalAveragePool", &[&all], |n| n)
 }
 
@@ -296,10 +301,7 @@ impl Network {
                 return graph.of_shapes(&inputs, &[(&alone, &map, ALONE)]);
             }
         };
-        let mut all = |part: fn(&Names) -> &str| {
-            let parts: Vec<&str> = seen.iter().map(part).collect();
-            concat(&mut graph, &parts)
-        };
+        let all = |part: fn(&Names) -> &Vec<String>| seen.iter().flat_map(part).cloned().collect();
         let both = Names { fine: all(|n| &n.fine), coarse: all(|n| &n.coarse) };
         let together = head.export(&mut graph, &both)?;
         if which == Which::Together {

@@ -136,23 +136,67 @@ impl Graph {
         Ok(self.weighted(layer.conv.weight.dims(), &weights, Some(&shift), pictures))
     }
 
-    /// A convolution and one of pictures of half the size, doubled: their sum, with the normalisation of the sum folded into the weights of both.
+    /// A convolution of 1 x 1 and one of pictures of half the size, doubled: their sum, with the normalisation of the sum folded into the weights of both.
+    /// The pictures are the channels of all parts one after the other, of as many each: a part is convolved by itself and added to
+    /// what there is, which runtimes do while they convolve, where to join the parts first takes a pass over all of them.
     ///
     /// # Errors
-    /// Where weights cannot be read.
+    /// Where weights cannot be read; where there is no part, or the channels are not those of so many parts.
     pub fn conv_norm_of_both(
         &mut self,
         layer: &ConvNorm,
-        pictures: &str,
+        pictures: &[String],
         half: &Conv2d,
-        halves: &str,
+        halves: &[String],
     ) -> Result<String> {
         let (scale, shift) = folded(&layer.norm)?;
-        let (weights, half_weights) = (scaled(&layer.conv, &scale)?, scaled(half, &scale)?);
-        let made = self.weighted(layer.conv.weight.dims(), &weights, Some(&shift), pictures);
-        let halves = self.weighted(half.weight.dims(), &half_weights, None, halves);
+        let weights = (scaled(&layer.conv, &scale)?, scaled(half, &scale)?);
+        let halves = self.sum_of_parts(half.weight.dims(), &weights.1, None, halves, None)?;
         let doubled = self.double(&halves);
-        Ok(self.op("Add", &[&made, &doubled], |n| n))
+        let dims = layer.conv.weight.dims();
+        let sum = self.sum_of_parts(dims, &weights.0, Some(&shift), pictures, Some(doubled))?;
+        Ok(self.as_it_is(&sum, dims[0]))
+    }
+
+    /// `sum` and the convolutions of all parts, the first with the bias.
+    fn sum_of_parts(
+        &mut self,
+        [outputs, inputs, rows, cols]: [usize; 4],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        parts: &[String],
+        sum: Option<String>,
+    ) -> Result<String> {
+        let channels = inputs / parts.len().max(1);
+        if channels * parts.len() != inputs || [rows, cols] != [1, 1] {
+            let message = format!(
+                "a convolution of {rows} x {cols} over {inputs} channels takes no {} parts",
+                parts.len()
+            );
+            return Err(Error::Tensor(message));
+        }
+        let mut sum = sum;
+        for (at, part) in parts.iter().enumerate() {
+            let of_part: Vec<f32> = weights
+                .chunks_exact(inputs)
+                .flat_map(|row| &row[at * channels..(at + 1) * channels])
+                .copied()
+                .collect();
+            let bias = if at == 0 { bias } else { None };
+            let made = self.weighted([outputs, channels, 1, 1], &of_part, bias, part);
+            sum = Some(match sum {
+                Some(sum) => self.op("Add", &[&made, &sum], |n| n),
+                None => made,
+            });
+        }
+        sum.ok_or_else(|| Error::Tensor("a convolution of no parts".into()))
+    }
+
+    /// Pictures of so many channels as they are. ONNX Runtime joins a leaky rectifier to the convolution before it but not to a sum, for which it turns
+    /// the pictures around twice; so this is a convolution.
+    fn as_it_is(&mut self, pictures: &str, channels: usize) -> String {
+        let one = self.constant(&[channels, 1, 1, 1], &vec![1.0; channels]);
+        self.op("Conv", &[pictures, &one], |n| convolving(n, 0, channels))
     }
 
     fn weighted(
@@ -166,12 +210,7 @@ impl Graph {
         let bias = bias.map(|bias| self.constant(&[bias.len()], bias));
         let mut inputs = vec![pictures, &weight];
         inputs.extend(bias.as_deref());
-        let pad = (dims[2] / 2) as i64;
-        // What the standard lets out, some runtimes ask for.
-        self.op("Conv", &inputs, |n| {
-            let n = n.with_ints("pads", &[pad; 4]).with_ints("strides", &[1, 1]);
-            n.with_ints("dilations", &[1, 1]).with_int("group", 1)
-        })
+        self.op("Conv", &inputs, |n| convolving(n, dims[2] / 2, 1))
     }
 
     /// [`halve`](crate::pictures::halve).
@@ -227,6 +266,12 @@ impl Graph {
         let outputs = outputs.iter().map(|(_, columns, name)| rows(name, *columns)).collect();
         Ok(file::write(&model(OPSET, self.nodes, self.constants, inputs, outputs))?)
     }
+}
+
+/// A node that convolves with zeros around the picture. What the standard lets out, some runtimes ask for.
+fn convolving(node: NodeProto, pad: usize, groups: usize) -> NodeProto {
+    let node = node.with_ints("pads", &[pad as i64; 4]).with_ints("strides", &[1, 1]);
+    node.with_ints("dilations", &[1, 1]).with_int("group", groups as i64)
 }
 
 /// What a normalisation multiplies each channel by and then adds.
