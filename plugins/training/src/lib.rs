@@ -20,6 +20,7 @@ pub mod export;
 pub mod layers;
 pub mod learner;
 pub mod losses;
+mod memory;
 pub mod operations;
 pub mod pictures;
 pub mod run;

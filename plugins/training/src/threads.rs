@@ -1,10 +1,11 @@
 //! Training on as many threads as the host has.
 
 use crate::error::Result;
+use crate::memory::Kept;
 use rayon::prelude::*;
 
 /// Does `work` with burn on `threads` threads. They are this crate's own, because burn takes whatever pool it is called in, and end with
-/// the work.
+/// the work. What the work frees is kept for it until then.
 ///
 /// # Errors
 /// Where no threads can be started.
@@ -13,7 +14,10 @@ pub fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> R
         .num_threads(threads.max(1))
         .thread_name(|i| format!("training {i}"))
         .build()?;
-    Ok(pool.install(work))
+    let kept = Kept::new();
+    let made = pool.install(work);
+    drop(kept);
+    Ok(made)
 }
 
 /// What `make` gives for each of `items`, made on all threads of the training.

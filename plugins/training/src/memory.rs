@@ -1,0 +1,46 @@
+//! Memory that a training takes and gives back at every step.
+
+/// While it lives, the C library keeps what is freed. The tensors of a step are as large as those of the step before, and pages that go back to the system
+/// after each come from it again, filled with zeros: of a small EasyNet's steps that took a sixth of the time.
+///
+/// Where the library is not glibc, it does nothing.
+pub(crate) struct Kept(());
+
+impl Kept {
+    pub(crate) fn new() -> Self {
+        set(1 << 30, i32::MAX);
+        Self(())
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // What glibc comes to by itself in a process that frees much.
+        set(32 << 20, 64 << 20);
+        give_back();
+    }
+}
+
+/// From `map` bytes on a piece of memory is the system's own; from `trim` bytes on what is free at a heap's end goes back to it.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code, reason = "a C function is called")]
+fn set(map: i32, trim: i32) {
+    // SAFETY: it takes no pointer, and may be called at any time from any thread. A value that it refuses changes nothing.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, map);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, trim);
+    }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code, reason = "a C function is called")]
+fn give_back() {
+    // SAFETY: as above.
+    unsafe { libc::malloc_trim(0) };
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn set(_map: i32, _trim: i32) {}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn give_back() {}
