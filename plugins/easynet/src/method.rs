@@ -28,15 +28,15 @@ assay_sdk::params! {
         /// Whether the network sees a square around the part, where valid cells tell where it is, so that a small part fills its picture; otherwise the whole picture.
         crop: bool = true;
         /// Channels of the first stage; the paper's are 128.
-        width: i64 = 16, min = 2.0, max = 256.0;
+        width: i64 = 8, min = 2.0, max = 256.0;
         /// Steps of the training.
-        steps: i64 = 1800, min = 1.0, max = 1e7;
+        steps: i64 = 5400, min = 1.0, max = 1e7;
         /// Scans of a step; the paper's are 4.
         batch: i64 = 4, min = 1.0, max = 256.0;
         /// Highest learning rate: it rises over a twentieth of the steps, then falls along half a cosine to 0.
         learning_rate: f64 = 0.003, min = 1e-9, max = 10.0;
         /// Most scans that are learned from, each angle counted, evenly drawn from all.
-        max_scans: i64 = 512, min = 2.0, max = 1e6, unit = "scans";
+        max_scans: i64 = 1024, min = 2.0, max = 1e6, unit = "scans";
         /// A time after which the best network so far is taken; 0 for none. A training that it ends is not repeatable.
         max_minutes: f64 = 0.0, min = 0.0, max = 1e6, unit = "min";
         /// What it trains on; auto is CUDA where the plugin was built for it and there is a device, else the processor. Only the processor gives the same bits each time.
