@@ -31,7 +31,7 @@ fn burns(conv: &Conv2d, norm: &BatchNorm, x: Tensor<4>) -> Tensor<4> {
 fn layers(c: &mut Criterion) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(THREADS).build().expect("threads");
     let device = Device::flex().autodiff();
-    // Those of EasyNet's outer, middle and inner stages as they are by default.
+    // Those of EasyNet's outer, middle and inner stages at a width of 16.
     for (inputs, outputs, side) in [(16, 16, 128), (64, 64, 32), (128, 128, 8)] {
         let mut group = c.benchmark_group(format!("layer {inputs} to {outputs} at {side}"));
         let layer = ConvNorm::new([inputs, outputs], 3, &mut Draws::new(0), &device);
