@@ -150,10 +150,8 @@ fn the_recipes_of_m3dm_score_as_the_paper() {
                 "{name}"
             );
         }
-        // The lambdas of colour, of 3D and of both in the published code, which are for its extractors.
-        let lambdas =
-            if name.contains("paper") { serde_json::json!([0.1, 1.0, 1.0]) } else { serde_json::json!([]) };
-        assert_eq!(steps["found"]["factors"], lambdas, "{name}");
+        // The lambdas of colour, of 3D and of both in the published code.
+        assert_eq!(steps["found"]["factors"], serde_json::json!([0.1, 1.0, 1.0]), "{name}");
         assert_eq!(resolved["decide"]["score"], "image", "{name}");
         assert_eq!(
             steps["found"]["from"],

@@ -74,12 +74,12 @@ pub(crate) fn sample(grid: &Grid, size: (usize, usize), frame: Frame) -> (Array2
     let mask = grid.valid.as_ref().map(|mask| mask.as_standard_layout());
     let mask = mask.as_ref().map(|mask| mask.as_slice().unwrap_or_default());
     // For each target row or column: the two source cells and the weight of the second.
-    let axis = |n: usize, limit: usize, at: &dyn Fn(f64) -> f64| -> Vec<Source> {
+    let axis = |n: usize, limit: usize, at: &dyn Fn(f64) -> f64| -> Vec<Between> {
         (0..n)
             .map(|i| {
                 let x = at(i as f64).clamp(0.0, (limit - 1) as f64);
                 let low = x.floor() as usize;
-                Source { low, high: (low + 1).min(limit - 1), part: x.fract() as f32 }
+                Between { low, high: (low + 1).min(limit - 1), part: x.fract() as f32 }
             })
             .collect()
     };
@@ -87,7 +87,7 @@ pub(crate) fn sample(grid: &Grid, size: (usize, usize), frame: Frame) -> (Array2
     let xs = axis(size.1, cols, &|j| grid.frame.column_at(frame.native_x(j)));
     // Only where a nearest cell is valid is there anything to sample.
     let [down, across] = grid.valid.as_ref().map_or([0..rows, 0..cols], bounds);
-    let within = |sources: &[Source], cells: Range<usize>| {
+    let within = |sources: &[Between], cells: Range<usize>| {
         sources.partition_point(|s| s.nearest() < cells.start)
             ..sources.partition_point(|s| s.nearest() < cells.end)
     };
@@ -126,22 +126,22 @@ pub(crate) fn sample(grid: &Grid, size: (usize, usize), frame: Frame) -> (Array2
     (scores, valid)
 }
 
-/// Where a target row or column comes from: two source cells, and the weight of the second.
+/// Where a target row or column lies: between two source cells, and the weight of the second.
 #[derive(Debug, Clone, Copy)]
-struct Source {
+struct Between {
     low: usize,
     high: usize,
     part: f32,
 }
 
-impl Source {
+impl Between {
     fn nearest(&self) -> usize {
         if self.part < 0.5 { self.low } else { self.high }
     }
 }
 
 /// The mean of those of four cells that are valid; `None` where the nearest is not.
-fn among_valid(plane: &[f32], mask: &[bool], cols: usize, y: Source, x: Source) -> Option<f32> {
+fn among_valid(plane: &[f32], mask: &[bool], cols: usize, y: Between, x: Between) -> Option<f32> {
     if !mask[y.nearest() * cols + x.nearest()] {
         return None;
     }

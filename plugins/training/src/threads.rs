@@ -14,10 +14,8 @@ pub fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> R
         .num_threads(threads.max(1))
         .thread_name(|i| format!("training {i}"))
         .build()?;
-    let kept = Kept::new();
-    let made = pool.install(work);
-    drop(kept);
-    Ok(made)
+    let _kept = Kept::new();
+    Ok(pool.install(work))
 }
 
 /// What `make` gives for each of `items`, made on all threads of the training.
