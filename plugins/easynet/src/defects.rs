@@ -3,6 +3,7 @@
 use crate::noise::{HILL, Hills};
 use crate::scans::{Depth, Scan, Shape};
 use crate::texture::texture;
+use crate::views::{turned, turned_pictures};
 use assay_training::layers::Draws;
 use std::f32::consts::PI;
 use std::ops::{Range, RangeInclusive};
@@ -144,6 +145,17 @@ impl Example {
     pub(crate) fn good(scan: &Scan<'_>, size: usize) -> Self {
         let none = vec![0.0; size * size];
         Self { pictures: scan.pictures(), alone: none.clone(), second: none.clone(), any: none }
+    }
+
+    /// The same scan, so many quarters turned.
+    pub(crate) fn turned(&self, shape: Shape, quarters: usize) -> Self {
+        let mask = |mask: &[f32]| turned(mask, shape.size, quarters);
+        Self {
+            pictures: turned_pictures(&self.pictures, shape, quarters),
+            alone: mask(&self.alone),
+            second: mask(&self.second),
+            any: mask(&self.any),
+        }
     }
 
     /// A scan with so many defects. Textures may be pieces of the `others`.

@@ -13,6 +13,7 @@ mod tests;
 mod texture;
 mod train;
 mod variation;
+mod views;
 mod window;
 
 pub use method::EasyNet;

@@ -6,6 +6,7 @@ use crate::gate::{ALWAYS, NEVER, Seen, Which, auroc, choose};
 use crate::network::GRAIN;
 use crate::scans::Shape;
 use crate::train::{Options, Scans, learn};
+use crate::views::Views;
 use crate::window::Window;
 use assay_kernels::apart::Apart;
 use assay_kernels::grids::finest;
@@ -27,6 +28,8 @@ assay_sdk::params! {
         size: i64 = 128, min = 32.0, max = 1024.0, unit = "px";
         /// Whether the network sees a square around the part, where valid cells tell where it is, so that a small part fills its picture; otherwise the whole picture.
         crop: bool = true;
+        /// Quarter turns at which a scan is learned and looked at, evenly around: 1, 2 or 4. The map is the mean of theirs; the paper's is of one.
+        views: i64 = 2, min = 1.0, max = 4.0;
         /// Channels of the first stage; the paper's are 128.
         width: i64 = 8, min = 2.0, max = 256.0;
         /// Steps of the training.
@@ -80,24 +83,32 @@ impl EasyNet {
         Ok((shape.row(sample, &window)?, window))
     }
 
-    fn options(&self) -> Options {
+    fn views(&self) -> Result<Views> {
+        let views = usize::try_from(self.settings.views).ok().and_then(Views::new);
+        views.ok_or_else(|| {
+            Error::parameter("views", format!("{} is none of 1, 2 and 4", self.settings.views))
+        })
+    }
+
+    fn options(&self) -> Result<Options> {
         let Settings { width, steps, batch, learning_rate, max_minutes, .. } = self.settings;
-        Options {
+        Ok(Options {
             width: width as usize,
+            views: self.views()?,
             steps: steps as usize,
             batch: batch as usize,
             rate: learning_rate,
             time: (max_minutes > 0.0).then(|| Duration::from_secs_f64(60.0 * max_minutes)),
             seed: self.host.seed(),
-        }
+        })
     }
 
     /// The trained network, opened with the maps that count and compared with what was trained, and the gate's threshold.
     fn train(&self, learned: Scans<'_>, held: Scans<'_>) -> Result<(Running, f64)> {
         let host = &self.host;
         let watched = Watched::new(host, "easynet");
-        let device = chosen(&self.settings.device)?;
-        let made = learn(learned, held, &self.options(), device, host.threads(), watched)?;
+        let (device, options) = (chosen(&self.settings.device)?, self.options()?);
+        let made = learn(learned, held, &options, device, host.threads(), watched)?;
         let counts = format!(
             "{} scans learned, {} held out, each angle counted",
             learned.rows.nrows(),
@@ -106,7 +117,7 @@ impl EasyNet {
         host.log(Level::Info, &format!("easynet: {counts}; {}", made.summary));
         let shape = self.shape()?;
         let opened = |which| -> Result<Running> {
-            let network = Running::new(made.onnx(which)?, shape, which, host)?;
+            let network = Running::new(made.onnx(which)?, shape, options.views, which, host)?;
             let found = network.maps(&made.example.pictures)?;
             for (found, made) in
                 [(&found.alone, Some(&made.alone)), (&found.together, made.together.as_ref())]
@@ -201,7 +212,7 @@ impl Method for EasyNet {
                      as often as high ones, most of which grow from their edge. Half are none of the paper's: the \
                      surface is bent, a little as often as much, or a piece is missing or of another place, most without an edge \
                      around it, in both sensors. The network \
-                     sees a square around the part (`crop`). The last layer of a segmentation has no normalisation. Width, size, steps, batch and rate are parameters.",
+                     sees a square around the part (`crop`) and, unless `views` is 1, learns and looks at quarter turns of it; maps and entropies are the means of all. The last layer of a segmentation has no normalisation. Width, size, steps, batch and rate are parameters.",
         inputs: &[
             InputPort {
                 name: "colour",
@@ -240,7 +251,9 @@ impl Method for EasyNet {
             );
             return Err(Error::parameter("size", message));
         }
-        Ok(Self { settings, host, shape: None, map: (0, 0), gathered: None, fitted: None })
+        let made = Self { settings, host, shape: None, map: (0, 0), gathered: None, fitted: None };
+        made.views()?;
+        Ok(made)
     }
 
     fn plan(&mut self, inputs: &[Spec]) -> Result<Vec<OutputSpec>> {
@@ -309,7 +322,7 @@ impl Method for EasyNet {
     }
 
     fn load(&mut self, input: &mut dyn Read) -> Result<()> {
-        self.fitted = Some(Fitted::load(input, self.shape()?, &self.host)?);
+        self.fitted = Some(Fitted::load(input, self.shape()?, self.views()?, &self.host)?);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The network: a reconstruction of each sensor's picture, and segmentation of what is hard to reconstruct.
 
 use crate::gate::Which;
+use crate::views::Views;
 use assay_training::burn;
 use assay_training::burn::module::Module;
 use assay_training::burn::nn::conv::Conv2d;
@@ -211,12 +212,12 @@ fn concat(graph: &mut Graph, parts: &[impl AsRef<str>]) -> String {
     graph.op("Concat", &parts, |n| n.with_int("axis", 1))
 }
 
-/// The mean over the picture of all that is seen.
+/// The mean over the picture of all that is seen: fine, then coarse.
 fn mean(graph: &mut Graph, seen: &Names) -> String {
-    let coarse = concat(graph, &seen.coarse);
-    let coarse = graph.double(&coarse);
-    let all = concat(graph, &[seen.fine.as_slice(), &[coarse]].concat());
-    graph.op("GlobalAveragePool", &[&all], |n| n)
+    let doubled: Vec<String> = seen.coarse.iter().map(|coarse| graph.double(coarse)).collect();
+    let all = seen.fine.iter().chain(&doubled);
+    let means: Vec<String> = all.map(|x| graph.op("GlobalAveragePool", &[x], |n| n)).collect();
+    concat(graph, &means)
 }
 
 /// What the network's map means: the probability of a defect, place by place.
@@ -273,7 +274,7 @@ impl Network {
         }
     }
 
-    /// The file that finds defects in pictures of `size` x `size` of the named sensors, with what `which` needs of the network.
+    /// The file that finds defects in pictures of `size` x `size` of the named sensors at all views, with what `which` needs of the network.
     ///
     /// # Errors
     /// Where weights cannot be read or the file would be too large.
@@ -282,6 +283,7 @@ impl Network {
         sensors: &[&str],
         size: usize,
         width: usize,
+        views: Views,
         which: Which,
     ) -> assay_training::Result<Vec<u8>> {
         let mut graph = Graph::default();
@@ -290,9 +292,10 @@ impl Network {
         for (branch, sensor) in self.branches.iter().zip(sensors) {
             seen.push(branch.export(&mut graph, sensor)?);
         }
-        let picture = [1, 3, size, size];
-        let map = [1, 1, size, size];
-        let channels = |n: usize| [1, 2 * SEEN * width * n, 1, 1];
+        let views = views.count();
+        let picture = [views, 3, size, size];
+        let map = [views, 1, size, size];
+        let channels = |n: usize| [views, 2 * SEEN * width * n, 1, 1];
         let inputs: Vec<(&str, &[usize])> = sensors.iter().map(|s| (*s, picture.as_slice())).collect();
         let head = match &self.together {
             Some(head) if which != Which::Alone => head,

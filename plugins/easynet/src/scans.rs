@@ -1,8 +1,7 @@
 //! Scans as the network takes them: small square pictures.
 
-use crate::window::Window;
+use crate::window::{Span, Window};
 use assay_sdk::{Content, Error, GridView, Result, Sample, Spec};
-use std::ops::Range;
 
 /// Port of the colour image, and of the depths.
 pub(crate) const COLOUR: usize = 0;
@@ -171,6 +170,11 @@ pub(crate) struct Depth<'a> {
     pub(crate) size: usize,
 }
 
+/// What shows a slope that falls as the one that `value` shows rises; no depth stays none.
+pub(crate) fn opposite(value: f32) -> f32 {
+    if value > 0.0 { 1.0 + LEAST_DEPTH - value } else { value }
+}
+
 impl Depth<'_> {
     /// Whether there is a depth.
     pub(crate) fn valid(&self, i: usize) -> bool {
@@ -249,8 +253,8 @@ impl Scan<'_> {
     }
 }
 
-/// A window of a plane brought to `size` x `size`: the mean of what is valid in each cell, the pixel at its middle where a cell is smaller than one.
-/// The lines of a cell are added up first, whole lines at a time.
+/// A window of a plane brought to `size` x `size`: the mean of what is valid below each cell, pixels at its edges counting as far as they lie below it; none
+/// where less than half is valid. The lines of a cell are added up first, whole lines at a time.
 fn shrunk(
     grid: &GridView<'_>,
     plane: &[f32],
@@ -259,36 +263,50 @@ fn shrunk(
     valid: Option<&[u8]>,
 ) -> Vec<Option<f32>> {
     let (rows, cols) = (grid.rows, grid.cols);
-    let across: Vec<Range<usize>> = (0..size).map(|cell| window.cols(cell, size, cols)).collect();
-    let seen = across.iter().fold(cols..0, |all, r| all.start.min(r.start)..all.end.max(r.end));
+    let across: Vec<Span> = (0..size).map(|cell| window.cols(cell, size, cols)).collect();
+    let shares: Vec<Vec<f64>> =
+        across.iter().map(|span| span.pixels.clone().map(|col| span.share(col)).collect()).collect();
+    let covered = across.iter().map(|span| &span.pixels).filter(|pixels| !pixels.is_empty());
+    let seen = covered.fold(cols..0, |all, r| all.start.min(r.start)..all.end.max(r.end));
+    let seen = seen.start..seen.end.max(seen.start);
+    // Of each column of pixels, the sum of what is valid in a cell's rows and how much that is.
     let mut sums = vec![0.0f64; cols];
-    let mut counts = vec![0u32; cols];
+    let mut weights = vec![0.0f64; cols];
     let mut cells = Vec::with_capacity(size * size);
     for down in 0..size {
+        let rows = window.rows(down, size, rows);
         sums.fill(0.0);
-        counts.fill(0);
-        for row in window.rows(down, size, rows) {
-            let line = row * cols + seen.start..row * cols + seen.end.max(seen.start);
-            let both = sums[seen.start..].iter_mut().zip(&mut counts[seen.start..]);
+        weights.fill(if valid.is_some() { 0.0 } else { rows.length() });
+        for row in rows.pixels.clone() {
+            let line = row * cols + seen.start..row * cols + seen.end;
+            let sums = sums[seen.clone()].iter_mut();
+            let share = rows.share(row);
             match valid.map(|valid| &valid[line.clone()]) {
-                None => both.zip(&plane[line]).for_each(|((sum, count), v)| {
-                    *sum += f64::from(*v);
-                    *count += 1;
-                }),
-                Some(valid) => both.zip(&plane[line]).zip(valid).for_each(|(((sum, count), v), valid)| {
-                    *sum += if *valid != 0 { f64::from(*v) } else { 0.0 };
-                    *count += u32::from(*valid != 0);
-                }),
+                None => sums.zip(&plane[line]).for_each(|(sum, v)| *sum += share * f64::from(*v)),
+                Some(valid) => {
+                    let both = sums.zip(&mut weights[seen.clone()]);
+                    both.zip(&plane[line]).zip(valid).for_each(|(((sum, weight), v), valid)| {
+                        let valid = *valid != 0;
+                        *sum += if valid { share * f64::from(*v) } else { 0.0 };
+                        *weight += if valid { share } else { 0.0 };
+                    });
+                }
             }
         }
-        for cell in &across {
-            let count: u32 = counts[cell.clone()].iter().sum();
-            let sum: f64 = sums[cell.clone()].iter().sum();
-            cells.push((count > 0).then(|| (sum / f64::from(count)) as f32));
+        for (span, shares) in across.iter().zip(&shares) {
+            let pixels = sums[span.pixels.clone()].iter().zip(&weights[span.pixels.clone()]);
+            let (sum, weight) = pixels
+                .zip(shares)
+                .fold((0.0, 0.0), |(a, b), ((sum, weight), share)| (a + share * sum, b + share * weight));
+            let enough = weight > 0.0 && weight >= LEAST_VALID * rows.length() * span.length();
+            cells.push(enough.then(|| (sum / weight) as f32));
         }
     }
     cells
 }
+
+/// How much of what lies below a cell has to be valid; of a half no rounding decides.
+const LEAST_VALID: f64 = 0.5 - 1e-9;
 
 /// Gaps are filled so many times: they close by two cells from either side.
 const FILLED: usize = 2;
@@ -335,7 +353,35 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cell_is_the_mean_of_the_valid_pixels_below_it(
+        fn what_a_window_takes_it_gives_back_to_its_place(
+            (rows, cols) in (40..80usize, 40..80usize),
+            part in (0.0..0.6f64, 0.0..0.6, 0.2..0.9, 0.2..0.9),
+            slopes in [-1.0..1.0f32, -1.0..1.0],
+        ) {
+            let (top, left, tall, wide) = part;
+            let within = |p: usize, all: usize, first: f64, length: f64| (first..first + length).contains(&(p as f64 / all as f64));
+            let inside = |i: usize| within(i / cols, rows, top, tall) && within(i % cols, cols, left, wide);
+            let valid: Vec<u8> = (0..rows * cols).map(|i| u8::from(inside(i))).collect();
+            let plane: Vec<f32> = (0..rows * cols).map(|i| slopes[0] * (i / cols) as f32 + slopes[1] * (i % cols) as f32).collect();
+            let grid = GridView { values: &plane, channels: 1, rows, cols, valid: Some(&valid), frame: Frame::NATIVE };
+            let window = Window::around([grid].into_iter());
+            let cells = shrunk(&grid, &plane, 64, &window, None);
+            let map: Vec<f32> = cells.iter().map(|cell| cell.unwrap_or(0.0)).collect();
+            let back = window.spread(&map, 64, rows, cols);
+            // Of the pixels of the window but those along its edge and the picture's, beyond which there is nothing.
+            let covered = |edges: (Span, Span), p: usize| edges.0.pixels.end <= p && p < edges.1.pixels.start;
+            for i in 0..rows * cols {
+                let down = covered((window.rows(1, 64, rows), window.rows(62, 64, rows)), i / cols);
+                let across = covered((window.cols(1, 64, cols), window.cols(62, 64, cols)), i % cols);
+                let amid = |p: usize, all: usize| (2..all - 2).contains(&p);
+                if down && across && amid(i / cols, rows) && amid(i % cols, cols) {
+                    prop_assert!((back[i] - plane[i]).abs() < 0.6, "{} {} {:?}", back[i], plane[i], window);
+                }
+            }
+        }
+
+        #[test]
+        fn a_cell_is_the_mean_of_what_is_valid_below_it(
             (rows, cols, size) in (1..40usize, 1..40usize, 1..24usize),
             part in [0.0..1.0f64, 0.0..1.0, 0.0..1.0, 0.0..1.0],
             values in prop::collection::vec(-9.0..9.0f32, 1600),
@@ -348,13 +394,28 @@ mod tests {
             let grid = GridView { values: &plane, channels: 1, rows, cols, valid: Some(&valid), frame: Frame::NATIVE };
             let window = Window::around([grid].into_iter());
             let cells = shrunk(&grid, &plane, size, &window, grid.valid);
-            prop_assert_eq!(cells.len(), size * size);
-            for (i, cell) in cells.into_iter().enumerate() {
-                let pixels = window.rows(i / size, size, rows).flat_map(|y| window.cols(i % size, size, cols).map(move |x| y * cols + x));
-                let below: Vec<f64> = pixels.filter(|&p| grid.is_valid(p)).map(|p| f64::from(plane[p])).collect();
+            // What colour is shrunk by: everything is valid.
+            let all = shrunk(&grid, &values[..rows * cols], size, &window, None);
+            prop_assert!(cells.len() == size * size && all.len() == size * size);
+            for (i, (cell, whole)) in cells.into_iter().zip(all).enumerate() {
+                let (down, across) = (window.rows(i / size, size, rows), window.cols(i % size, size, cols));
+                let (mut sum, mut weight, mut of_all, mut all) = (0.0, 0.0, 0.0, 0.0);
+                for p in 0..rows * cols {
+                    let share = down.share(p / cols) * across.share(p % cols);
+                    all += share;
+                    of_all += share * f64::from(values[p]);
+                    if grid.is_valid(p) {
+                        sum += share * f64::from(plane[p]);
+                        weight += share;
+                    }
+                }
+                match whole {
+                    None => prop_assert!(all == 0.0),
+                    Some(mean) => prop_assert!((f64::from(mean) - of_all / all).abs() < 1e-4),
+                }
                 match cell {
-                    None => prop_assert!(below.is_empty()),
-                    Some(mean) => prop_assert!((f64::from(mean) - below.iter().sum::<f64>() / below.len() as f64).abs() < 1e-5),
+                    None => prop_assert!(weight < 0.5 * all || all == 0.0),
+                    Some(mean) => prop_assert!(weight > 0.499 * all && (f64::from(mean) - sum / weight).abs() < 1e-4),
                 }
             }
         }

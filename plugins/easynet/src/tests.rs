@@ -7,6 +7,7 @@ use crate::gate::Which;
 use crate::network::probabilities;
 use crate::scans::{Scale, Scan, Shape};
 use crate::train::{Learned, Options, Scans, learn};
+use crate::views::Views;
 use crate::window::Window;
 use assay_sdk::testing::{Runner, TestValue};
 use assay_sdk::{Content, Data, Frame, GridView, ParamValue, Sample, Value};
@@ -53,17 +54,21 @@ fn scans(shape: Shape, rows: &Array2<f32>) -> Scans<'_> {
 }
 
 fn options(steps: usize) -> Options {
-    Options { width: 2, steps, batch: 2, rate: 0.002, time: None, seed: 4 }
+    Options { width: 2, views: Views::new(1).unwrap(), steps, batch: 2, rate: 0.002, time: None, seed: 4 }
 }
 
 /// What is learned, and the criterion after each step.
 fn learned(shape: Shape, steps: usize, threads: usize) -> (Learned, Vec<f64>) {
+    learned_by(shape, &options(steps), threads)
+}
+
+fn learned_by(shape: Shape, options: &Options, threads: usize) -> (Learned, Vec<f64>) {
     let (learned, held) = (rows(shape, 8, 1), rows(shape, 3, 2));
     let mut told = Vec::new();
     let made = learn(
         scans(shape, &learned),
         scans(shape, &held),
-        &options(steps),
+        options,
         Device::flex(),
         threads,
         |p: &Progress| {
@@ -129,21 +134,22 @@ fn the_same_seed_gives_the_same_file_at_any_number_of_threads() {
 }
 
 #[test]
-fn the_file_gives_the_maps_that_the_network_gave_whichever_sensors_there_are() {
-    for (colour, depth) in [(true, true), (true, false), (false, true)] {
+fn the_file_gives_the_maps_that_the_network_gave_whichever_sensors_and_views_there_are() {
+    for (colour, depth, views) in [(true, true, 1), (true, false, 2), (false, true, 4), (true, true, 2)] {
         let shape = Shape { size: SIZE, colour, depth };
-        let (made, _) = learned(shape, 4, 2);
+        let views = Views::new(views).unwrap();
+        let (made, _) = learned_by(shape, &Options { views, ..options(4) }, 2);
+        let pictures = views.pictures(&made.example.pictures, shape);
         let run = |which: Which, name: &str| -> Option<Vec<f32>> {
             let model = rten::Model::load(made.onnx(which).unwrap()).unwrap();
             let output = model.node_id(name).ok()?;
-            let pictures = sensors(shape).into_iter().zip(&made.example.pictures);
-            let inputs = pictures.filter_map(|(name, values)| {
-                let value = rten::Value::from_shape(&[1, 3, SIZE, SIZE], values.clone()).unwrap();
+            let inputs = sensors(shape).into_iter().zip(&pictures).filter_map(|(name, values)| {
+                let value = rten::Value::from_shape(&[views.count(), 3, SIZE, SIZE], values.clone()).unwrap();
                 Some((model.node_id(name).ok()?, value.into()))
             });
             let mut outputs = model.run(inputs.collect(), &[output], None).unwrap();
             let found = outputs.remove(0).into_tensor::<f32>().unwrap().to_vec();
-            Some(if name.starts_with("seen") { found } else { probabilities(found) })
+            Some(if name.starts_with("seen") { found } else { views.merged(probabilities(found), SIZE) })
         };
         let both = shape.sensors() == 2;
         // What a gate that always decides alike does not need is left out of its file.
@@ -159,7 +165,10 @@ fn the_file_gives_the_maps_that_the_network_gave_whichever_sensors_there_are() {
         }
         if both {
             let length = |name: &str| run(Which::Both, name).unwrap().len();
-            assert_eq!((length("seen_alone"), length("seen_together")), (16, 32));
+            assert_eq!(
+                (length("seen_alone"), length("seen_together")),
+                (16 * views.count(), 32 * views.count())
+            );
         }
     }
 }
@@ -305,6 +314,8 @@ fn gaps_of_depth_close_by_two_cells_and_neither_a_bore_nor_what_is_beside_the_pa
 #[test]
 fn what_cannot_be_learned_from_is_refused_with_a_word_about_it() {
     assert_eq!(Runner::new::<EasyNet>(&[("size", ParamValue::Int(40))]).err().unwrap().subject, "size");
+    let refused = Runner::new::<EasyNet>(&[("views", ParamValue::Int(3))]).err().unwrap();
+    assert!(refused.subject == "views" && refused.message.contains("1, 2 and 4"), "{}", refused.message);
     let mut features = TestValue::grid(Content::Features, [3, 32, 32], vec![0.0; 3 * 1024]);
     features.port = 1;
     let refused = Runner::new::<EasyNet>(&[]).unwrap().plan(&[features]).unwrap_err();
@@ -327,13 +338,14 @@ fn a_state_that_is_cut_or_of_something_else_is_refused_with_a_word_about_it() {
     let mut runner = Runner::new::<EasyNet>(&size).unwrap();
     let depth = TestValue::grid(Content::Depth, [1, SIZE, SIZE], vec![0.0; SIZE * SIZE]);
     runner.plan(&[TestValue { port: 1, ..depth }]).unwrap();
-    let state = |version: u64, size: u64, reach: f64, bytes: u64| -> Vec<u8> {
-        let numbers = [version, size, 0, 1].map(u64::to_le_bytes).concat();
+    let state_of = |views: u64, version: u64, size: u64, reach: f64, bytes: u64| -> Vec<u8> {
+        let numbers = [version, size, 0, 1, views].map(u64::to_le_bytes).concat();
         let scale = [reach, 1e-4, 1e-5, 9.0].map(f64::to_le_bytes).concat();
         // What the SDK puts before it: its mark, the method, and that it is fitted.
         let frame = [b"assayst1".as_slice(), &7u64.to_le_bytes(), b"easynet", &[1]].concat();
         [frame, numbers, scale, bytes.to_le_bytes().to_vec(), vec![7; 40]].concat()
     };
+    let state = |version, size, reach, bytes| state_of(2, version, size, reach, bytes);
     let whole = state(STATE_VERSION, SIZE as u64, 0.1, 40);
     // A state as good as its network, which the host of this test does not run.
     let refused = |state: &[u8], why: &str, runner: &mut Runner| {
@@ -350,6 +362,7 @@ fn a_state_that_is_cut_or_of_something_else_is_refused_with_a_word_about_it() {
         (state(STATE_VERSION, SIZE as u64, f64::NAN, 40), "not finite"),
         (state(STATE_VERSION, SIZE as u64, 0.0, 40), "scale of depths"),
         (state(STATE_VERSION, SIZE as u64, 0.1, u64::MAX), "bytes of a network"),
+        (state_of(4, STATE_VERSION, SIZE as u64, 0.1, 40), "fit again"),
     ] {
         refused(&spoilt, why, &mut runner);
     }

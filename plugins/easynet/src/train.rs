@@ -6,6 +6,7 @@ use crate::gate::Which;
 use crate::network::{GAMMA, Network, Seen, probabilities};
 use crate::scans::{Scale, Shape};
 use crate::variation::varied;
+use crate::views::Views;
 use assay_training::burn::optim::AdamConfig;
 use assay_training::burn::tensor::{Device, Tensor, TensorData};
 use assay_training::export::values;
@@ -35,6 +36,8 @@ const LOOKED_AT: usize = 16;
 pub(crate) struct Options {
     /// Channels of the first stage.
     pub(crate) width: usize,
+    /// Turns at which scans are learned, and looked at.
+    pub(crate) views: Views,
     pub(crate) steps: usize,
     /// Scans of a step.
     pub(crate) batch: usize,
@@ -179,13 +182,13 @@ struct Segmenting<'a> {
 }
 
 impl Segmenting<'_> {
-    /// The scans of a step, every other one varied, as good ones and as they are shown: every other one with defects; all by chance.
+    /// The scans of a step, every other one varied, at any of the views, as good ones and as they are shown: every other one with defects; all by chance.
     fn examples(&mut self, step: usize) -> (Vec<Example>, Vec<Example>) {
         let n = self.scans.rows.nrows();
         let places = step * self.options.batch..(step + 1) * self.options.batch;
         let chosen: Vec<(usize, usize)> =
             places.map(|place| (place, self.order.of(place / n)[place % n])).collect();
-        let (scans, seed) = (self.scans, self.options.seed.wrapping_add(3));
+        let (scans, views, seed) = (self.scans, self.options.views, self.options.seed.wrapping_add(3));
         let both = each(&chosen, |&(place, scan)| {
             let mut draws = Draws::of(seed, place as u64);
             let [defective, other] = [(); 2].map(|()| draws.below(2) == 1);
@@ -196,7 +199,10 @@ impl Segmenting<'_> {
             };
             let good = scans.as_it_is(&row);
             let shown = if defective { scans.with_defects(&row, DEFECTS, &mut draws) } else { good.clone() };
-            (good, shown)
+            match views.quarters(draws.below(views.count())) {
+                0 => (good, shown),
+                quarters => (good.turned(scans.shape, quarters), shown.turned(scans.shape, quarters)),
+            }
         });
         both.into_iter().unzip()
     }
@@ -237,6 +243,7 @@ pub(crate) struct Learned {
     network: Network,
     shape: Shape,
     width: usize,
+    views: Views,
     /// An example and the probabilities of defects that the network sees in it.
     pub(crate) example: Example,
     pub(crate) alone: Vec<f32>,
@@ -251,8 +258,17 @@ impl Learned {
     /// # Errors
     /// Where it cannot be written.
     pub(crate) fn onnx(&self, which: Which) -> assay_training::Result<Vec<u8>> {
-        self.network.to_onnx(&sensors(self.shape), self.shape.size, self.width, which)
+        self.network.to_onnx(&sensors(self.shape), self.shape.size, self.width, self.views, which)
     }
+}
+
+/// Pairs of examples, one pair after the other at the next of the views.
+fn at_all_views(pairs: Vec<Example>, shape: Shape, views: Views) -> Vec<Example> {
+    let turned = |(i, example): (usize, Example)| match views.quarters(i / 2 % views.count()) {
+        0 => example,
+        quarters => example.turned(shape, quarters),
+    };
+    pairs.into_iter().enumerate().map(turned).collect()
 }
 
 /// Trains on `device`, or on `threads` threads of the processor, on `scans`; pairs of `held` scans as they are and with defects choose the network.
@@ -278,7 +294,11 @@ pub(crate) fn learn(
         let task = Segmenting {
             rate: HalfCosine { peak: options.rate, warm_up: options.steps / WARM_UP, steps: options.steps },
             scans,
-            held: held.pairs(DEFECTS, LOOKED_AT, options.seed.wrapping_add(1)),
+            held: at_all_views(
+                held.pairs(DEFECTS, LOOKED_AT, options.seed.wrapping_add(1)),
+                scans.shape,
+                options.views,
+            ),
             order: Order::new(scans.rows.nrows(), options.seed.wrapping_add(2)),
             options: *options,
             device: device.clone(),
@@ -293,8 +313,15 @@ pub(crate) fn learn(
             .held
             .pop()
             .ok_or_else(|| assay_training::Error::Tensor("no scan was held out".into()))?;
-        let seen = network.forward(Batch::of(&[&example], size, &Device::flex()).pictures);
-        let map = |both: Tensor<4>| values(both.slice([0..1, 1..2, 0..size, 0..size])).map(probabilities);
+        let views = options.views;
+        let turned: Vec<Example> =
+            (0..views.count()).map(|view| example.turned(scans.shape, views.quarters(view))).collect();
+        let seen =
+            network.forward(Batch::of(&turned.iter().collect::<Vec<_>>(), size, &Device::flex()).pictures);
+        let map = |both: Tensor<4>| {
+            let defective = values(both.slice([0..views.count(), 1..2, 0..size, 0..size]))?;
+            Ok::<_, assay_training::Error>(views.merged(probabilities(defective), size))
+        };
         Ok(Learned {
             alone: map(seen.alone)?,
             together: seen.together.map(map).transpose()?,
@@ -303,6 +330,7 @@ pub(crate) fn learn(
             network,
             shape: scans.shape,
             width: options.width,
+            views,
         })
     })?
 }
@@ -330,7 +358,15 @@ mod tests {
         let value = |(i, j): (usize, usize)| 0.3 + ((31 * i + 17 * j) % 23) as f32 / 50.0;
         let rows = ndarray::Array2::from_shape_fn((3, shape.values()), value);
         let scans = Scans { shape, rows: rows.view(), scale: Scale { reach: 1.0, slope: 0.1, noise: 1e-3 } };
-        let options = Options { width: 2, steps: 40, batch: 2, rate: 0.01, time: None, seed: 3 };
+        let options = Options {
+            width: 2,
+            views: Views::new(4).unwrap(),
+            steps: 40,
+            batch: 2,
+            rate: 0.01,
+            time: None,
+            seed: 3,
+        };
         let mut task = Segmenting {
             rate: HalfCosine { peak: 0.01, warm_up: 1, steps: 40 },
             scans,
@@ -349,6 +385,42 @@ mod tests {
             }
         }
         assert!((28..52).contains(&defective), "{defective} of 80");
+    }
+
+    #[test]
+    fn scans_are_learned_at_the_turns_at_which_they_are_looked_at() {
+        let shape = Shape { size: SIZE, colour: true, depth: true };
+        let value = |(_, j): (usize, usize)| 0.3 + ((31 * j) % 23) as f32 / 50.0;
+        let rows = ndarray::Array2::from_shape_fn((1, shape.values()), value);
+        let scans = Scans { shape, rows: rows.view(), scale: Scale { reach: 1.0, slope: 0.1, noise: 1e-3 } };
+        let as_it_is = scans.as_it_is(scans.row(0));
+        let pairs = scans.pairs(1..=1, 8, 5);
+        for count in [1, 2, 4] {
+            let views = Views::new(count).unwrap();
+            let options = Options { width: 2, views, steps: 40, batch: 2, rate: 0.01, time: None, seed: 3 };
+            let mut task = Segmenting {
+                rate: HalfCosine { peak: 0.01, warm_up: 1, steps: 40 },
+                scans,
+                held: Vec::new(),
+                order: Order::new(1, 1),
+                options,
+                device: Device::flex(),
+            };
+            let good: Vec<Example> = (0..40).flat_map(|step| task.examples(step).0).collect();
+            let at = |quarters| {
+                let turned = as_it_is.turned(shape, quarters);
+                good.iter().filter(|good| good.pictures == turned.pictures).count()
+            };
+            // Every other one of 80 is varied.
+            let found = [0, 1, 2, 3].map(at);
+            let expected =
+                [0, 1, 2, 3].map(|quarters| (0..count).any(|view| views.quarters(view) == quarters));
+            assert!(found.iter().sum::<usize>() > 25, "{found:?}");
+            for (i, held) in at_all_views(pairs.clone(), shape, views).iter().enumerate() {
+                assert!(*held == pairs[i].turned(shape, views.quarters(i / 2 % count)));
+            }
+            assert!(found.iter().zip(expected).all(|(&n, e)| if e { n > 3 } else { n == 0 }), "{found:?}");
+        }
     }
 
     #[test]

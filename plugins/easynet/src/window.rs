@@ -1,13 +1,13 @@
-//! The square around the part that the network looks at: a part that is small in its picture fills it.
+//! The square around the part that the network looks at: a part that is small in its picture fills it, as much of it however it lies.
 
 use assay_sdk::GridView;
 use std::ops::Range;
 
-/// Share of the valid cells that may lie beyond either side: specks do not count.
+/// Share of the valid cells that may lie beyond the circle around the part: specks do not count.
 const SPECKS: f64 = 0.005;
 
-/// How far the square reaches beyond the part, as a share of the part's longer side.
-const MARGIN: f64 = 0.1;
+/// How far the square reaches beyond the circle around the part, as a share of its diameter.
+const MARGIN: f64 = 0.05;
 
 /// A part of a picture; all in shares of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,8 +22,8 @@ impl Window {
     /// The whole picture.
     pub(crate) const WHOLE: Self = Self { top: 0.0, left: 0.0, height: 1.0, width: 1.0 };
 
-    /// The square around the valid cells of the grid of which the least is valid; the whole picture where the part fills it, or no grid
-    /// tells where it is.
+    /// The square around the valid cells of the grid of which the least is valid: around their mean place, and so large that it does not depend on
+    /// how the part is turned; at most as large as the longer side of the picture. The whole picture where no grid tells where the part is.
     pub(crate) fn around<'a>(grids: impl Iterator<Item = GridView<'a>>) -> Self {
         let count = |valid: &[u8]| valid.iter().filter(|v| **v != 0).count();
         let told = grids.filter_map(|grid| grid.valid.map(|valid| (count(valid), valid, grid)));
@@ -35,21 +35,13 @@ impl Window {
             return Self::WHOLE;
         };
         let (rows, cols) = (grid.rows, grid.cols);
-        let mut of = [Vec::with_capacity(rows), vec![0u32; cols]];
-        for line in valid.chunks_exact(cols) {
-            of[0].push(count(line) as u32);
-            of[1].iter_mut().zip(line).for_each(|(count, v)| *count += u32::from(*v != 0));
-        }
-        let [down, across] = of.map(|counts| inner(&counts, n));
-        let side = (1.0 + 2.0 * MARGIN) * f64::max(down.end - down.start, across.end - across.start);
-        if side >= rows.max(cols) as f64 {
-            return Self::WHOLE;
-        }
-        // Around the middle, and not beyond the picture where it fits.
-        let first = |range: Range<f64>, all: usize| {
-            let first = 0.5 * (range.start + range.end - side);
+        let [down, across] = middle(valid, cols, n);
+        let side = 2.0 * (1.0 + 2.0 * MARGIN) * radius(valid, cols, [down, across], n);
+        let side = side.min(rows.max(cols) as f64);
+        // Not beyond the picture where it fits.
+        let first = |middle: f64, all: usize| {
             let most = all as f64 - side;
-            if most > 0.0 { first.clamp(0.0, most) } else { 0.5 * most }
+            if most > 0.0 { (middle - 0.5 * side).clamp(0.0, most) } else { 0.5 * most }
         };
         Self {
             top: first(down, rows) / rows as f64,
@@ -59,14 +51,14 @@ impl Window {
         }
     }
 
-    /// The pixels of cell `cell` of `size` down a picture of `rows`; none where the window lies beyond it.
-    pub(crate) fn rows(&self, cell: usize, size: usize, rows: usize) -> Range<usize> {
-        pixels(self.top, self.height, cell, size, rows)
+    /// What cell `cell` of `size` covers down a picture of `rows`; nothing where the window lies beyond it.
+    pub(crate) fn rows(&self, cell: usize, size: usize, rows: usize) -> Span {
+        Span::of(self.top, self.height, cell, size, rows)
     }
 
     /// The same across.
-    pub(crate) fn cols(&self, cell: usize, size: usize, cols: usize) -> Range<usize> {
-        pixels(self.left, self.width, cell, size, cols)
+    pub(crate) fn cols(&self, cell: usize, size: usize, cols: usize) -> Span {
+        Span::of(self.left, self.width, cell, size, cols)
     }
 
     /// A map of the window, `size` x `size`, over a grid of the whole picture; 0 beyond the window.
@@ -101,29 +93,72 @@ impl Window {
     }
 }
 
-/// Where all but the specks at either end lie, of `n` things that are counted by line.
-fn inner(counts: &[u32], n: usize) -> Range<f64> {
-    let specks = SPECKS * n as f64;
-    let outer = |counts: &mut dyn Iterator<Item = &u32>| {
-        let mut sum = 0.0;
-        counts
-            .take_while(|count| {
-                sum += f64::from(**count);
-                sum <= specks
-            })
-            .count()
-    };
-    let (first, last) = (outer(&mut counts.iter()), outer(&mut counts.iter().rev()));
-    first as f64..(counts.len() - last) as f64
+/// The mean place of the `n` valid cells, down and across.
+fn middle(valid: &[u8], cols: usize, n: usize) -> [f64; 2] {
+    let (mut down, mut across) = (0, 0);
+    for (y, line) in valid.chunks_exact(cols).enumerate() {
+        let mut count = 0;
+        for (x, _) in line.iter().enumerate().filter(|(_, v)| **v != 0) {
+            count += 1;
+            across += x as u64;
+        }
+        down += count * y as u64;
+    }
+    [down, across].map(|sum| sum as f64 / n as f64 + 0.5)
 }
 
-fn pixels(first: f64, length: f64, cell: usize, size: usize, all: usize) -> Range<usize> {
-    let edge = |cell: usize| first * all as f64 + cell as f64 * (length * all as f64) / size as f64;
-    let (start, end) = (edge(cell).floor(), edge(cell + 1).floor());
-    // The pixel at the cell's place where a cell is smaller than one.
-    let end = if end > start { end } else { start + 1.0 };
-    let inside = |p: f64| p.clamp(0.0, all as f64) as usize;
-    inside(start)..inside(end)
+/// How far all but the specks of the `n` valid cells lie from a place, to a cell.
+fn radius(valid: &[u8], cols: usize, [down, across]: [f64; 2], n: usize) -> f64 {
+    let rows = valid.len() / cols.max(1);
+    let mut counts = vec![0u32; rows + cols + 1];
+    for (y, line) in valid.chunks_exact(cols).enumerate() {
+        let dy = y as f64 + 0.5 - down;
+        for (x, _) in line.iter().enumerate().filter(|(_, v)| **v != 0) {
+            let dx = x as f64 + 0.5 - across;
+            let at = (dy * dy + dx * dx).sqrt() as usize;
+            counts[at.min(rows + cols)] += 1;
+        }
+    }
+    let specks = SPECKS * n as f64;
+    let mut beyond = 0.0;
+    let outer = counts.iter().rev().take_while(|count| {
+        beyond += f64::from(**count);
+        beyond <= specks
+    });
+    (counts.len() - outer.count()) as f64
+}
+
+/// A part of a line of pixels.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Span {
+    /// Where it begins and ends, in pixels.
+    from: f64,
+    to: f64,
+    /// The pixels that it covers, the outer ones in part.
+    pub(crate) pixels: Range<usize>,
+}
+
+impl Span {
+    fn of(first: f64, length: f64, cell: usize, size: usize, all: usize) -> Self {
+        let edge = |cell: usize| {
+            let share = first + cell as f64 * length / size as f64;
+            (share * all as f64).clamp(0.0, all as f64)
+        };
+        let (from, to) = (edge(cell), edge(cell + 1));
+        let pixels = if to > from { from.floor() as usize..to.ceil() as usize } else { 0..0 };
+        Self { from, to, pixels }
+    }
+
+    /// Its length in pixels.
+    pub(crate) fn length(&self) -> f64 {
+        self.to - self.from
+    }
+
+    /// How much of a pixel it covers, 0 to 1.
+    pub(crate) fn share(&self, pixel: usize) -> f64 {
+        let pixel = pixel as f64;
+        (self.to.min(pixel + 1.0) - self.from.max(pixel)).max(0.0)
+    }
 }
 
 #[cfg(test)]
@@ -145,9 +180,15 @@ mod tests {
 
     #[test]
     fn the_window_is_a_square_around_the_part_with_a_margin() {
+        // The farthest pixels' middles lie 21.7 from the part's, so 22 reach them; a twentieth of 44 on either side, around row 50 and column 70.
         let window = around(&part(100, 200, 40..60, 50..90), 100, 200);
-        // 40 pixels and a tenth on either side, around row 50 and column 70.
-        let expected = Window { top: 0.26, left: 0.23, height: 0.48, width: 0.24 };
+        let side = 44.0 * 1.1;
+        let expected = Window {
+            top: 0.5 - 0.005 * side,
+            left: 0.35 - 0.0025 * side,
+            height: 0.01 * side,
+            width: 0.005 * side,
+        };
         for (a, b) in [
             (window.top, expected.top),
             (window.left, expected.left),
@@ -159,14 +200,28 @@ mod tests {
     }
 
     #[test]
+    fn the_window_is_as_large_however_the_part_lies() {
+        let bar = |degrees: f64| -> Vec<u8> {
+            let (sin, cos) = degrees.to_radians().sin_cos();
+            let inside = |i: usize| {
+                let [y, x] = [i / 200, i % 200].map(|p| p as f64 - 99.5);
+                (cos * x + sin * y).abs() < 40.0 && (cos * y - sin * x).abs() < 6.0
+            };
+            (0..200 * 200).map(|i| u8::from(inside(i))).collect()
+        };
+        let sides: Vec<f64> =
+            (0..12).map(|k| 200.0 * around(&bar(15.0 * f64::from(k)), 200, 200).height).collect();
+        assert!(sides.iter().all(|side| (side - 1.1 * 81.0).abs() < 2.5), "{sides:?}");
+    }
+
+    #[test]
     fn specks_do_not_count_and_a_part_at_the_edge_does_not_move_the_window_out() {
-        let mut valid = part(100, 100, 0..20, 80..100);
-        valid[99 * 100] = 1;
-        let window = around(&valid, 100, 100);
-        assert!(
-            (window.top, window.height) == (0.0, 0.24) && (window.left - 0.76).abs() < 1e-9,
-            "{window:?}"
-        );
+        let whole = part(100, 100, 0..20, 80..100);
+        let mut specked = whole.clone();
+        specked[99 * 100] = 1;
+        let [clean, window] = [around(&whole, 100, 100), around(&specked, 100, 100)];
+        assert!((window.top, window.height) == (0.0, clean.height), "{window:?}");
+        assert!((window.left + window.width - 1.0).abs() < 1e-9 && clean.height < 0.34, "{window:?}");
     }
 
     #[test]
@@ -189,20 +244,24 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_fills_the_picture_or_is_not_told_is_all_of_it() {
-        assert_eq!(around(&part(50, 60, 0..50, 0..60), 50, 60), Window::WHOLE);
+    fn a_part_that_fills_the_picture_is_in_a_square_as_large_and_one_that_is_not_told_is_all_of_it() {
+        assert_eq!(around(&part(60, 60, 0..60, 0..60), 60, 60), Window::WHOLE);
+        let Window { top, left, height, width } = around(&part(50, 60, 0..50, 0..60), 50, 60);
+        assert!((top + 0.1).abs() < 1e-9 && (height - 1.2).abs() < 1e-9 && (left, width) == (0.0, 1.0));
         assert_eq!(around(&part(50, 60, 0..0, 0..0), 50, 60), Window::WHOLE);
         assert_eq!(Window::around(std::iter::empty()), Window::WHOLE);
     }
 
     #[test]
     fn cells_take_the_pixels_below_them_and_a_map_comes_back_to_its_place() {
-        let whole: Vec<Range<usize>> = (0..4).map(|cell| Window::WHOLE.rows(cell, 4, 10)).collect();
-        assert_eq!(whole, [0..2, 2..5, 5..7, 7..10]);
+        let whole: Vec<Span> = (0..4).map(|cell| Window::WHOLE.rows(cell, 4, 10)).collect();
+        assert_eq!(whole.iter().map(|s| s.pixels.clone()).collect::<Vec<_>>(), [0..3, 2..5, 5..8, 7..10]);
+        assert_eq!([0, 1, 2, 3].map(|pixel| whole[0].share(pixel)), [1.0, 1.0, 0.5, 0.0]);
+        assert!(whole.iter().all(|span| span.length() == 2.5));
         let window = Window { top: 0.25, left: 0.0, height: 0.5, width: 0.5 };
-        assert_eq!((window.rows(0, 4, 16), window.cols(3, 4, 16)), (4..6, 6..8));
+        assert_eq!((window.rows(0, 4, 16).pixels, window.cols(3, 4, 16).pixels), (4..6, 6..8));
         let beyond = Window { top: -0.25, ..window };
-        assert!(beyond.rows(0, 4, 16).is_empty());
+        assert!(beyond.rows(0, 4, 16).pixels.is_empty() && beyond.rows(0, 4, 16).length() == 0.0);
         // Two cells of the window a cell of the grid, each in its own place.
         let map: Vec<f32> = (0..16).map(|i| (i / 4) as f32).collect();
         let spread = window.spread(&map, 4, 8, 8);

@@ -32,8 +32,8 @@ assay_sdk::params! {
         learning_rate: f64 = 0.003, min = 1e-9, max = 10.0;
         /// Times that the training sees each of its patches.
         epochs: i64 = 3, min = 1.0, max = 1e5;
-        /// Patches of a step, each compared with all others.
-        batch: i64 = 2048, min = 2.0, max = 65_536.0;
+        /// About the most patches of a step, each compared with all others; of few patches a step has fewer, so that an epoch has 12 steps at least, about as many as the paper's, in which a step is 16 of 223 scans.
+        batch: i64 = 8192, min = 2.0, max = 65_536.0;
         /// Most pairs of patches that are learned from, evenly drawn from all scans.
         max_rows: i64 = 100_000, min = 2.0, max = 1e9, unit = "rows";
         /// A time after which the best network so far is taken; 0 for none. A training that it ends is not repeatable.
@@ -296,7 +296,7 @@ impl Method for M3dm {
         let bytes = read_count(input, MOST_BYTES, "bytes of a network")?;
         let onnx = read_u8s(input, bytes)?;
         let open = || -> Result<Network> {
-            Ok(Network { session: self.host.open_onnx(&onnx, "fusion of patches")?, onnx: onnx.clone() })
+            Ok(Network { session: self.host.open_onnx(&onnx, "fusion of patches")?, onnx })
         };
         let network = (bytes > 0).then(open).transpose()?;
         self.fitted = Some(Fitted { sides, fused, network });

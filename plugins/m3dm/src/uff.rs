@@ -26,6 +26,9 @@ const FUSED: &str = "fused";
 const BETA_2: f32 = 0.95;
 const DECAY: f32 = 1.5e-6;
 
+/// Least steps of an epoch: where there are few pairs, a step has fewer of them. The paper's have 14, of 16 of 223 scans each.
+const LEAST_STEPS: usize = 12;
+
 /// Pairs whose fused vectors the ONNX file must give as the network does.
 const COMPARED: usize = 256;
 
@@ -39,10 +42,17 @@ pub(crate) struct Options {
     pub(crate) temperature: f64,
     pub(crate) rate: f64,
     pub(crate) epochs: usize,
-    /// Patches of a step.
+    /// Patches of a step, at most about so many.
     pub(crate) batch: usize,
     pub(crate) time: Option<Duration>,
     pub(crate) seed: u64,
+}
+
+impl Options {
+    /// Steps of an epoch over `n` pairs, each of two pairs at least.
+    fn steps_of_an_epoch(&self, n: usize) -> usize {
+        (n / self.batch.max(1)).max(LEAST_STEPS).min(n / 2).max(1)
+    }
 }
 
 /// The fusing network with the heads that only the training needs.
@@ -122,10 +132,11 @@ impl Task for Contrast<'_> {
     type Network = Network;
 
     fn step(&mut self, learner: &mut Learner<Network>, step: usize) -> assay_training::Result<f64> {
-        let (n, batch) = (self.learned.len(), self.options.batch);
-        let batches = (n / batch).max(1);
-        let first = step % batches * batch;
-        let chosen = &self.order.of(step / batches)[first..(first + batch).min(n)];
+        let n = self.learned.len();
+        let steps = self.options.steps_of_an_epoch(n);
+        // All pairs, as many in a step as in any other.
+        let [first, end] = [step % steps, step % steps + 1].map(|edge| edge * n / steps);
+        let chosen = &self.order.of(step / steps)[first..end];
         let pairs = self.learned.pick(chosen, &self.device);
         learner.step(self.rate.at(step), |network| network.loss(pairs, self.options.temperature))
     }
@@ -172,19 +183,19 @@ fn learn<'a>(
     let widths = [learned.split, learned.rows.ncols() - learned.split];
     on_threads(threads, || {
         let device = device.autodiff();
-        let batches = (learned.len() / options.batch).max(1);
-        let steps = batches * options.epochs;
+        let of_an_epoch = options.steps_of_an_epoch(learned.len());
+        let steps = of_an_epoch * options.epochs;
         let optimizer = AdamWConfig::new().with_beta_2(BETA_2).with_epsilon(1e-8).with_weight_decay(DECAY);
         let learner = Learner::new(Network::new(widths, options, &device), optimizer.init());
         let task = Contrast {
-            rate: HalfCosine { peak: options.rate, warm_up: batches, steps },
+            rate: HalfCosine { peak: options.rate, warm_up: of_an_epoch, steps },
             learned,
             held,
             order: Order::new(learned.len(), options.seed.wrapping_add(1)),
             options: *options,
             device: device.clone(),
         };
-        let limits = Limits { steps, check_every: (batches / 4).max(1), time: options.time };
+        let limits = Limits { steps, check_every: (of_an_epoch / 4).max(1), time: options.time };
         let best = run(&mut Lesson { learner, task }, limits, &mut watcher)?.on_processor();
         let summary = best.summary("loss of pairs that were not learned", steps);
         let network = best.network;
@@ -292,7 +303,13 @@ mod tests {
         let best = told.last().unwrap().best;
         assert!(best < 0.35, "{best}");
         assert!(told.first().unwrap().best > 0.7);
-        assert_eq!(told.len(), 8 * 20);
+        assert_eq!(told.len(), 12 * 20);
+    }
+
+    #[test]
+    fn an_epoch_is_all_pairs_in_some_steps_however_few_they_are() {
+        let steps = |n| Options { batch: 64, ..options() }.steps_of_an_epoch(n);
+        assert_eq!([0, 2, 3, 23, 24, 512, 1024, 6400].map(steps), [1, 1, 1, 11, 12, 12, 16, 100]);
     }
 
     #[test]

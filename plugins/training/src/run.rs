@@ -359,13 +359,12 @@ mod saved {
         let (state, network) = rest.split_at_checked(length)?;
         let network = training.unpack(network).ok()?;
         let (step, taken) = (usize::try_from(step).ok()?, usize::try_from(taken).ok()?);
+        if !criterion.is_finite() || !untrained.is_finite() {
+            return None;
+        }
         training.restore(state).ok()?;
         let best = Best { network, step: taken, criterion, untrained, end: End::Whole };
-        (criterion.is_finite() && untrained.is_finite()).then_some(Kept {
-            step,
-            spent: Duration::from_millis(spent),
-            best,
-        })
+        Some(Kept { step, spent: Duration::from_millis(spent), best })
     }
 }
 
