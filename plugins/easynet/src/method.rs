@@ -28,8 +28,8 @@ assay_sdk::params! {
         size: i64 = 128, min = 32.0, max = 1024.0, unit = "px";
         /// Whether the network sees a square around the part, where valid cells tell where it is, so that a small part fills its picture; otherwise the whole picture.
         crop: bool = true;
-        /// Quarter turns at which a scan is learned and looked at, evenly around: 1, 2 or 4. The map is the mean of theirs; the paper's is of one.
-        views: i64 = 2, min = 1.0, max = 4.0;
+        /// Quarter turns at which a scan is learned and looked at, evenly around: 1, 2 or 4. The map is the mean of theirs, which depends less on chance: for parts that lie at any angle, where `rotations` turns them, too.
+        views: i64 = 1, min = 1.0, max = 4.0;
         /// Channels of the first stage; the paper's are 128.
         width: i64 = 8, min = 2.0, max = 256.0;
         /// Steps of the training.
@@ -212,7 +212,7 @@ impl Method for EasyNet {
                      as often as high ones, most of which grow from their edge. Half are none of the paper's: the \
                      surface is bent, a little as often as much, or a piece is missing or of another place, most without an edge \
                      around it, in both sensors. The network \
-                     sees a square around the part (`crop`) and, unless `views` is 1, learns and looks at quarter turns of it; maps and entropies are the means of all. The last layer of a segmentation has no normalisation. Width, size, steps, batch and rate are parameters.",
+                     sees a square around the part (`crop`); where there are several `views`, it learns and looks at quarter turns of it, and maps and entropies are the means of all. The last layer of a segmentation has no normalisation. Width, size, steps, batch and rate are parameters.",
         inputs: &[
             InputPort {
                 name: "colour",

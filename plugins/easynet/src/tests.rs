@@ -345,7 +345,7 @@ fn a_state_that_is_cut_or_of_something_else_is_refused_with_a_word_about_it() {
         let frame = [b"assayst1".as_slice(), &7u64.to_le_bytes(), b"easynet", &[1]].concat();
         [frame, numbers, scale, bytes.to_le_bytes().to_vec(), vec![7; 40]].concat()
     };
-    let state = |version, size, reach, bytes| state_of(2, version, size, reach, bytes);
+    let state = |version, size, reach, bytes| state_of(1, version, size, reach, bytes);
     let whole = state(STATE_VERSION, SIZE as u64, 0.1, 40);
     // A state as good as its network, which the host of this test does not run.
     let refused = |state: &[u8], why: &str, runner: &mut Runner| {
