@@ -143,7 +143,7 @@ fn a_device_that_this_build_cannot_train_on_is_refused_with_what_to_do() {
 
 #[test]
 fn easynet_is_fitted_once_gives_probabilities_and_the_same_file_at_any_number_of_threads() {
-    let category = category(EASYNET);
+    let category = category(&EASYNET.replace("raw = true", "views = 2, raw = true"));
     let one = category.fit("one.assay", &["--threads", "1"]);
     let two = category.fit("two.assay", &["--threads", "2"]);
     assert!(std::fs::read(&one).unwrap() == std::fs::read(&two).unwrap());
@@ -217,7 +217,7 @@ fn easynet_takes_colour_alone_or_depth_alone() {
         } else {
             ("height = \"xyz/{id}.tiff\"\n", "xyz")
         };
-        let category = category(&from.replace(unused, "").replace("steps = 60", "steps = 5"));
+        let category = category(&from.replace(unused, "").replace("steps = 60", "views = 4, steps = 5"));
         // The other sensor's files are not there at all.
         for group in ["train/good", "validation/good", "test/good"] {
             std::fs::remove_dir_all(category.scans().join(group).join(folder)).unwrap();
