@@ -376,7 +376,9 @@ mod tests {
                 let across = covered((window.cols(1, 64, cols), window.cols(62, 64, cols)), i % cols);
                 let amid = |p: usize, all: usize| (2..all - 2).contains(&p);
                 if down && across && amid(i / cols, rows) && amid(i % cols, cols) {
-                    prop_assert!((back[i] - plane[i]).abs() < 0.6, "{} {} {:?}", back[i], plane[i], window);
+                    // A cell between two pixels is up to an eighth of a step from the slope, in either direction.
+                    let bound = 0.13 * (slopes[0].abs() + slopes[1].abs()) + 1e-3;
+                    prop_assert!((back[i] - plane[i]).abs() < bound, "{} {} {:?}", back[i], plane[i], window);
                 }
             }
         }
@@ -412,11 +414,11 @@ mod tests {
                 }
                 match whole {
                     None => prop_assert!(all == 0.0),
-                    Some(mean) => prop_assert!((f64::from(mean) - of_all / all).abs() < 1e-4),
+                    Some(mean) => prop_assert!((f64::from(mean) - of_all / all).abs() < 1e-5),
                 }
                 match cell {
-                    None => prop_assert!(weight <= 1e-5 * all),
-                    Some(mean) => prop_assert!(weight > 0.0 && (f64::from(mean) - sum / weight).abs() < 1e-4),
+                    None => prop_assert!(weight <= 1.001 * LEAST_VALID * all),
+                    Some(mean) => prop_assert!(weight > 0.0 && (f64::from(mean) - sum / weight).abs() < 1e-5),
                 }
             }
         }

@@ -352,29 +352,31 @@ mod tests {
         value(loss(&network, &batch, batch.pictures.clone(), true)).unwrap()
     }
 
+    const SHAPE: Shape = Shape { size: SIZE, colour: true, depth: true };
+
+    /// So many scans that differ.
+    fn rows(n: usize) -> ndarray::Array2<f32> {
+        let value = |(i, j): (usize, usize)| 0.3 + ((31 * i + 17 * j) % 23) as f32 / 50.0;
+        ndarray::Array2::from_shape_fn((n, SHAPE.values()), value)
+    }
+
+    /// A training of 40 steps of two of these scans.
+    fn task(rows: &ndarray::Array2<f32>, views: Views) -> Segmenting<'_> {
+        let scale = Scale { reach: 1.0, slope: 0.1, noise: 1e-3 };
+        Segmenting {
+            rate: HalfCosine { peak: 0.01, warm_up: 1, steps: 40 },
+            scans: Scans { shape: SHAPE, rows: rows.view(), scale },
+            held: Vec::new(),
+            order: Order::new(rows.nrows(), 1),
+            options: Options { width: 2, views, steps: 40, batch: 2, rate: 0.01, time: None, seed: 3 },
+            device: Device::flex(),
+        }
+    }
+
     #[test]
     fn every_other_scan_is_shown_with_defects_and_the_others_as_they_are() {
-        let shape = Shape { size: SIZE, colour: true, depth: true };
-        let value = |(i, j): (usize, usize)| 0.3 + ((31 * i + 17 * j) % 23) as f32 / 50.0;
-        let rows = ndarray::Array2::from_shape_fn((3, shape.values()), value);
-        let scans = Scans { shape, rows: rows.view(), scale: Scale { reach: 1.0, slope: 0.1, noise: 1e-3 } };
-        let options = Options {
-            width: 2,
-            views: Views::new(4).unwrap(),
-            steps: 40,
-            batch: 2,
-            rate: 0.01,
-            time: None,
-            seed: 3,
-        };
-        let mut task = Segmenting {
-            rate: HalfCosine { peak: 0.01, warm_up: 1, steps: 40 },
-            scans,
-            held: Vec::new(),
-            order: Order::new(3, 1),
-            options,
-            device: Device::flex(),
-        };
+        let rows = rows(3);
+        let mut task = task(&rows, Views::new(4).unwrap());
         let mut defective = 0;
         for step in 0..40 {
             let (good, shown) = task.examples(step);
@@ -388,38 +390,25 @@ mod tests {
     }
 
     #[test]
-    fn scans_are_learned_at_the_turns_at_which_they_are_looked_at() {
-        let shape = Shape { size: SIZE, colour: true, depth: true };
-        let value = |(_, j): (usize, usize)| 0.3 + ((31 * j) % 23) as f32 / 50.0;
-        let rows = ndarray::Array2::from_shape_fn((1, shape.values()), value);
-        let scans = Scans { shape, rows: rows.view(), scale: Scale { reach: 1.0, slope: 0.1, noise: 1e-3 } };
-        let as_it_is = scans.as_it_is(scans.row(0));
-        let pairs = scans.pairs(1..=1, 8, 5);
+    fn scans_are_learned_and_judged_at_the_turns_at_which_they_are_looked_at() {
+        let rows = rows(1);
         for count in [1, 2, 4] {
             let views = Views::new(count).unwrap();
-            let options = Options { width: 2, views, steps: 40, batch: 2, rate: 0.01, time: None, seed: 3 };
-            let mut task = Segmenting {
-                rate: HalfCosine { peak: 0.01, warm_up: 1, steps: 40 },
-                scans,
-                held: Vec::new(),
-                order: Order::new(1, 1),
-                options,
-                device: Device::flex(),
-            };
+            let mut task = task(&rows, views);
+            let as_it_is = task.scans.as_it_is(task.scans.row(0));
             let good: Vec<Example> = (0..40).flat_map(|step| task.examples(step).0).collect();
-            let at = |quarters| {
-                let turned = as_it_is.turned(shape, quarters);
-                good.iter().filter(|good| good.pictures == turned.pictures).count()
-            };
             // Every other one of 80 is varied.
-            let found = [0, 1, 2, 3].map(at);
-            let expected =
-                [0, 1, 2, 3].map(|quarters| (0..count).any(|view| views.quarters(view) == quarters));
+            let found = [0, 1, 2, 3].map(|quarters| {
+                let turned = as_it_is.turned(SHAPE, quarters);
+                good.iter().filter(|good| good.pictures == turned.pictures).count()
+            });
+            let seen = [0, 1, 2, 3].map(|quarters| (0..count).any(|view| views.quarters(view) == quarters));
             assert!(found.iter().sum::<usize>() > 25, "{found:?}");
-            for (i, held) in at_all_views(pairs.clone(), shape, views).iter().enumerate() {
-                assert!(*held == pairs[i].turned(shape, views.quarters(i / 2 % count)));
+            assert!(found.iter().zip(seen).all(|(&n, seen)| if seen { n > 3 } else { n == 0 }), "{found:?}");
+            let pairs = task.scans.pairs(1..=1, 8, 5);
+            for (i, held) in at_all_views(pairs.clone(), SHAPE, views).iter().enumerate() {
+                assert!(*held == pairs[i].turned(SHAPE, views.quarters(i / 2 % count)));
             }
-            assert!(found.iter().zip(expected).all(|(&n, e)| if e { n > 3 } else { n == 0 }), "{found:?}");
         }
     }
 

@@ -32,7 +32,7 @@ assay_sdk::params! {
         learning_rate: f64 = 0.003, min = 1e-9, max = 10.0;
         /// Times that the training sees each of its patches.
         epochs: i64 = 3, min = 1.0, max = 1e5;
-        /// About the most patches of a step, each compared with all others; of few patches a step has fewer, so that an epoch has 12 steps at least, about as many as the paper's, in which a step is 16 of 223 scans.
+        /// Most patches of a step, each compared with all others. By default an epoch has about as many steps as the paper's, in which a step is 16 of 223 scans; of few patches a step has fewer, but not below 256, for as many steps.
         batch: i64 = 8192, min = 2.0, max = 65_536.0;
         /// Most pairs of patches that are learned from, evenly drawn from all scans.
         max_rows: i64 = 100_000, min = 2.0, max = 1e9, unit = "rows";

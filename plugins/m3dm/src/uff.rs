@@ -26,8 +26,11 @@ const FUSED: &str = "fused";
 const BETA_2: f32 = 0.95;
 const DECAY: f32 = 1.5e-6;
 
-/// Least steps of an epoch: where there are few pairs, a step has fewer of them. The paper's have 14, of 16 of 223 scans each.
-const LEAST_STEPS: usize = 12;
+/// Steps of an epoch where there are few pairs: a step has fewer of them then. The paper's have 14, of 16 of 223 scans each.
+const FEW_STEPS: usize = 12;
+
+/// But no fewer than so many: a patch is compared with those of its step.
+const FEW_PAIRS: usize = 256;
 
 /// Pairs whose fused vectors the ONNX file must give as the network does.
 const COMPARED: usize = 256;
@@ -42,16 +45,16 @@ pub(crate) struct Options {
     pub(crate) temperature: f64,
     pub(crate) rate: f64,
     pub(crate) epochs: usize,
-    /// Patches of a step, at most about so many.
+    /// Most patches of a step.
     pub(crate) batch: usize,
     pub(crate) time: Option<Duration>,
     pub(crate) seed: u64,
 }
 
 impl Options {
-    /// Steps of an epoch over `n` pairs, each of two pairs at least.
+    /// Steps of an epoch over `n` pairs.
     fn steps_of_an_epoch(&self, n: usize) -> usize {
-        (n / self.batch.max(1)).max(LEAST_STEPS).min(n / 2).max(1)
+        (n / self.batch.max(1)).max(FEW_STEPS.min(n / FEW_PAIRS)).max(1)
     }
 }
 
@@ -134,9 +137,10 @@ impl Task for Contrast<'_> {
     fn step(&mut self, learner: &mut Learner<Network>, step: usize) -> assay_training::Result<f64> {
         let n = self.learned.len();
         let steps = self.options.steps_of_an_epoch(n);
-        // All pairs, as many in a step as in any other.
-        let [first, end] = [step % steps, step % steps + 1].map(|edge| edge * n / steps);
-        let chosen = &self.order.of(step / steps)[first..end];
+        // What is left of an epoch's order is of another's steps.
+        let size = (n / steps).min(self.options.batch);
+        let first = step % steps * size;
+        let chosen = &self.order.of(step / steps)[first..first + size];
         let pairs = self.learned.pick(chosen, &self.device);
         learner.step(self.rate.at(step), |network| network.loss(pairs, self.options.temperature))
     }
@@ -303,13 +307,15 @@ mod tests {
         let best = told.last().unwrap().best;
         assert!(best < 0.35, "{best}");
         assert!(told.first().unwrap().best > 0.7);
-        assert_eq!(told.len(), 12 * 20);
+        assert_eq!(told.len(), 8 * 20);
     }
 
     #[test]
-    fn an_epoch_is_all_pairs_in_some_steps_however_few_they_are() {
+    fn few_pairs_make_some_steps_of_an_epoch_too_unless_they_would_be_too_few_to_compare() {
+        let steps = |n| Options { batch: 8192, ..options() }.steps_of_an_epoch(n);
+        assert_eq!([2, 511, 512, 3000, 11_000, 98_304, 114_688].map(steps), [1, 1, 2, 11, 12, 12, 14]);
         let steps = |n| Options { batch: 64, ..options() }.steps_of_an_epoch(n);
-        assert_eq!([0, 2, 3, 23, 24, 512, 1024, 6400].map(steps), [1, 1, 1, 11, 12, 12, 16, 100]);
+        assert_eq!([2, 512, 6400].map(steps), [1, 8, 100]);
     }
 
     #[test]

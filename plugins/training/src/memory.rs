@@ -4,16 +4,16 @@
 /// after each come from it again, filled with zeros: of a small EasyNet's steps that took a seventh of the processors' time.
 ///
 /// Where the library is not glibc, it does nothing.
-pub(crate) struct Kept(());
+pub(crate) struct KeptPages(());
 
-impl Kept {
+impl KeptPages {
     pub(crate) fn new() -> Self {
         set(1 << 30, i32::MAX, 64 << 20);
         Self(())
     }
 }
 
-impl Drop for Kept {
+impl Drop for KeptPages {
     fn drop(&mut self) {
         // What glibc comes to by itself in a process that frees much, and begins with.
         set(MOST_OF_OLD, 64 << 20, 128 << 10);

@@ -1,7 +1,7 @@
 //! Training on as many threads as the host has.
 
 use crate::error::Result;
-use crate::memory::Kept;
+use crate::memory::KeptPages;
 use rayon::prelude::*;
 
 /// Does `work` with burn on `threads` threads. They are this crate's own, because burn takes whatever pool it is called in, and end with
@@ -14,7 +14,7 @@ pub fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> R
         .num_threads(threads.max(1))
         .thread_name(|i| format!("training {i}"))
         .build()?;
-    let _kept = Kept::new();
+    let _kept = KeptPages::new();
     Ok(pool.install(work))
 }
 
