@@ -12,6 +12,7 @@ mod support;
 use assay_data::decode::{self, Encoded, Stored};
 use assay_data::{Limits, decode::write_png_rgb};
 use ndarray::Array3;
+use safetensors::SafeTensors;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use support::{Category, assay, exit_with, json_lines, stderr, stdout, succeed};
@@ -223,4 +224,45 @@ fn sensors_that_cannot_be_related_are_one_clear_error() {
         ["100 x 192", "192 x 192", "`camera`", "000.png", "000.tiff"].iter().all(|p| message.contains(p)),
         "{message}"
     );
+}
+
+#[test]
+fn what_the_part_lies_on_has_no_points_within_the_margin_where_the_recipe_says_so_and_is_still_scored() {
+    let category = Category::small();
+    let seen = ["features", "points"].map(|background| {
+        let (recipe, model) = (category.path("margin.toml"), category.path("margin.assay"));
+        std::fs::write(
+            &recipe,
+            format!(
+                "format = 1\n[engine]\nruntime = \"rten\"\n[sensors]\nheight = \"xyz/{{id}}.tiff\"\n\
+                 [prepare]\nbackground = \"{background}\"\nmargin = 0.1\n\
+                 [steps]\nnormals = {{ method = \"normals\", from = \"height\" }}\n\
+                 relief = {{ method = \"onnx\", from = \"normals\", size = 192 }}\n\
+                 found = {{ method = \"padim\", from = \"relief.c2\", channels = 10 }}\n[decide]\nfalse_reject_rate = 0.2\n"
+            ),
+        )
+        .unwrap();
+        succeed(assay().arg("fit").arg(&recipe).arg("--data").arg(category.scans()).arg("-o").arg(&model));
+        let valid = ["normals", "found"].map(|step| {
+            let folder = category.path(&format!("{background}-{step}"));
+            let mut command = assay();
+            command.arg("score").arg(&model).arg(category.scans().join("test/good")).args(["--dump", step]);
+            let scored = command.arg("--dump-to").arg(&folder).output().unwrap();
+            assert!(!json_lines(&scored).is_empty(), "{}", stderr(&scored));
+            let bytes = std::fs::read(folder.join("000.safetensors")).unwrap();
+            let tensors = SafeTensors::deserialize(&bytes).unwrap();
+            let output = if step == "found" { "scores.valid" } else { "normals.valid" };
+            tensors.tensor(output).unwrap().data().to_vec()
+        });
+        let checked = stdout(&succeed(assay().args(["recipe", "check"]).arg(&recipe)));
+        (valid, checked)
+    });
+    let [([normals, scores], _), ([points_normals, points_scores], checked)] = &seen;
+    assert!(checked.contains("is seen without its points"), "{checked}");
+    assert_eq!(scores, points_scores);
+    let count = |valid: &[u8]| valid.iter().filter(|v| **v > 0).count();
+    // Nothing but the part has a normal, and that is as it was.
+    assert!(normals.iter().zip(points_normals).all(|(all, part)| all >= part));
+    let (all, part) = (count(normals), count(points_normals));
+    assert!(part > 1000 && 4 * all > 5 * part, "{all} {part}");
 }

@@ -53,7 +53,7 @@ pub fn load(recipe: &Recipe, files: &ScanFiles) -> Result<Prepared> {
 pub fn load_without(recipe: &Recipe, files: &ScanFiles, without: &[String]) -> Result<Prepared> {
     let scan = assay_data::load(files, &recipe.sensors, without, &recipe.limits)?;
     let inspected = inspected(recipe, &scan)?;
-    let (mut part, mut plane) = (None, None);
+    let (mut part, mut standing, mut plane) = (None, None, None);
     if recipe.background() != Background::Off
         && let Some(sensor) = recipe.height_sensor()
         && let Some(Modality::Organised(points)) = scan.modality(&sensor.name)
@@ -64,11 +64,18 @@ pub fn load_without(recipe: &Recipe, files: &ScanFiles, without: &[String]) -> R
         }
         plane = found.plane;
         let margin = (recipe.prepare.margin * scan.native.0.min(scan.native.1) as f64).round() as usize;
-        part = Some(dilate(&on_cells(&found.mask, scan.native)?, margin));
+        let found = on_cells(&found.mask, scan.native)?;
+        part = Some(dilate(&found, margin));
+        standing = Some(found);
     }
-    let blank = if recipe.background() == Background::Input { part.as_ref() } else { None };
-    let only = |mode| if recipe.background() == mode { part.clone() } else { None };
-    let (mut scored, shown) = (only(Background::Features), only(Background::Map));
+    let (mut blank, mut measured, mut scored, mut shown) = (None, None, None, None);
+    match recipe.background() {
+        Background::Off => (),
+        Background::Input => (blank, measured) = (part.clone(), part),
+        Background::Features => scored = part,
+        Background::Points => (measured, scored) = (standing, part),
+        Background::Map => shown = part,
+    }
     if let Some(inspected) = &inspected {
         match &mut scored {
             Some(scored) => scored.zip_mut_with(inspected, |s, &i| *s &= i),
@@ -81,7 +88,7 @@ pub fn load_without(recipe: &Recipe, files: &ScanFiles, without: &[String]) -> R
         let Some(modality) = modality else { return Ok(None) };
         let data = match modality {
             Modality::Image(mut image) => {
-                if let Some(part) = blank {
+                if let Some(part) = &blank {
                     let part = on_cells(part, image.size())?;
                     for ((i, j, _), v) in image.pixels.indexed_iter_mut() {
                         if !part[(i, j)] {
@@ -91,7 +98,7 @@ pub fn load_without(recipe: &Recipe, files: &ScanFiles, without: &[String]) -> R
                 }
                 Data::Image(image)
             }
-            Modality::Organised(grid) => Data::Grid(match blank {
+            Modality::Organised(grid) => Data::Grid(match &measured {
                 Some(part) => {
                     let part = on_cells(part, grid.size())?;
                     restrict(grid, &part)

@@ -108,6 +108,7 @@ fn part(recipe: &Recipe, height: &str) -> String {
         Background::Off => return "is not looked for: the background is inspected too".into(),
         Background::Input => "is blanked before any step",
         Background::Features => "is seen, but neither learned nor scored",
+        Background::Points => "is seen without its points, and neither learned nor scored",
         Background::Map => "is left out of the map",
     };
     format!("found in {height}; what is not part {rest}")

@@ -71,6 +71,8 @@ pub enum Background {
     Input,
     /// Steps see it, but its features are neither learned nor scored.
     Features,
+    /// As [`Features`](Self::Features), and its points count as not measured, within the margin, too.
+    Points,
     /// It is learned and scored, and left out of the map.
     Map,
 }

@@ -255,11 +255,12 @@ pub(super) static PREPARE_BACKGROUND: Key<Word<Background>> = Key {
         ("off", Background::Off),
         ("input", Background::Input),
         ("features", Background::Features),
+        ("points", Background::Points),
         ("map", Background::Map),
     ]),
     absent: Is(Background::Features),
     unit: "",
-    doc: "What happens to pixels that are not the part. `off`: they are inspected too; `input`: they are blanked before any step; `features`: steps see them, but they are neither learned nor scored; `map`: they are left out of the map only. Where there are clouds and no organised points, `input` takes what the part lies on out of the clouds, and the others do nothing.",
+    doc: "What happens to pixels that are not the part. `off`: they are inspected too; `input`: they are blanked before any step; `features`: steps see them, but they are neither learned nor scored; `points`: the same, but what is not the part has no points, not even within the margin, for methods that would learn how the surface under it is measured; `map`: they are left out of the map only. Where there are clouds and no organised points, `input` takes what the part lies on out of the clouds, and the others do nothing.",
     example: "background = \"input\"",
 };
 
