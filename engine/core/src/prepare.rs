@@ -64,9 +64,8 @@ pub fn load_without(recipe: &Recipe, files: &ScanFiles, without: &[String]) -> R
         }
         plane = found.plane;
         let margin = (recipe.prepare.margin * scan.native.0.min(scan.native.1) as f64).round() as usize;
-        let found = on_cells(&found.mask, scan.native)?;
-        part = Some(dilate(&found, margin));
-        standing = Some(found);
+        part = Some(dilate(&on_cells(&found.mask, scan.native)?, margin));
+        standing = Some(found.mask);
     }
     let (mut blank, mut measured, mut scored, mut shown) = (None, None, None, None);
     match recipe.background() {
