@@ -143,7 +143,7 @@ fn a_device_that_this_build_cannot_train_on_is_refused_with_what_to_do() {
 
 #[test]
 fn easynet_is_fitted_once_gives_probabilities_and_the_same_file_at_any_number_of_threads() {
-    let category = category(&EASYNET.replace("raw = true", "views = 2, raw = true"));
+    let category = category(&EASYNET.replace("raw = true", "views = 2, align = true, raw = true"));
     let one = category.fit("one.assay", &["--threads", "1"]);
     let two = category.fit("two.assay", &["--threads", "2"]);
     assert!(std::fs::read(&one).unwrap() == std::fs::read(&two).unwrap());

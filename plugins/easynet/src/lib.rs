@@ -4,6 +4,7 @@
 mod defects;
 mod fitted;
 mod gate;
+mod lie;
 mod method;
 mod network;
 mod noise;

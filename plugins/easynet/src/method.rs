@@ -28,6 +28,8 @@ assay_sdk::params! {
         size: i64 = 128, min = 32.0, max = 1024.0, unit = "px";
         /// Whether the network sees a square around the part, where valid cells tell where it is, so that a small part fills its picture; otherwise the whole picture.
         crop: bool = true;
+        /// Whether a part that is longer than wide is turned in that square so that its length always lies across it, however it lies in the picture: for parts that lie at any angle, which look more alike then.
+        align: bool = false;
         /// Quarter turns at which a scan is learned and looked at, evenly around: 1, 2 or 4. The map is the mean of theirs, which depends less on chance: for parts that lie at any angle, where `rotations` turns them, too.
         views: i64 = 1, min = 1.0, max = 4.0;
         /// Channels of the first stage; the paper's are 128.
@@ -79,7 +81,8 @@ impl EasyNet {
     /// What the network sees of a scan, and where it is.
     fn row(&self, sample: &Sample<'_>) -> Result<(Vec<f32>, Window)> {
         let shape = self.shape()?;
-        let window = if self.settings.crop { shape.window(sample)? } else { Window::WHOLE };
+        let window =
+            if self.settings.crop { shape.window(sample, self.settings.align)? } else { Window::WHOLE };
         Ok((shape.row(sample, &window)?, window))
     }
 
@@ -212,7 +215,7 @@ impl Method for EasyNet {
                      as often as high ones, most of which grow from their edge. Half are none of the paper's: the \
                      surface is bent, a little as often as much, or a piece is missing or of another place, most without an edge \
                      around it, in both sensors. The network \
-                     sees a square around the part (`crop`); where there are several `views`, it learns and looks at quarter turns of it, and maps and entropies are the means of all. The last layer of a segmentation has no normalisation. Width, size, steps, batch and rate are parameters.",
+                     sees a square around the part (`crop`), in which one that is longer than wide can be turned so that it always lies alike (`align`); where there are several `views`, it learns and looks at quarter turns of it, and maps and entropies are the means of all. The last layer of a segmentation has no normalisation. Width, size, steps, batch and rate are parameters.",
         inputs: &[
             InputPort {
                 name: "colour",

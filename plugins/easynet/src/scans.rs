@@ -1,6 +1,6 @@
 //! Scans as the network takes them: small square pictures.
 
-use crate::window::{Span, Window};
+use crate::window::{Span, Upright, Window};
 use assay_sdk::{Content, Error, GridView, Result, Sample, Spec};
 
 /// Port of the colour image, and of the depths.
@@ -50,12 +50,12 @@ impl Shape {
         self.cells() * (3 * usize::from(self.colour) + 2 * usize::from(self.depth))
     }
 
-    /// Where the part of a scan is.
+    /// Where the part of a scan is, and how it lies where it is to be `aligned`.
     ///
     /// # Errors
     /// An input that is no grid.
-    pub(crate) fn window(self, sample: &Sample<'_>) -> Result<Window> {
-        Ok(Window::around(sample.grids()?.into_iter()))
+    pub(crate) fn window(self, sample: &Sample<'_>, aligned: bool) -> Result<Window> {
+        Ok(Window::around(sample.grids()?.into_iter(), aligned))
     }
 
     /// The window of a scan as a row: colours from 0 to 1, depths in their unit around the scan's median.
@@ -66,16 +66,15 @@ impl Shape {
         let mut row = Vec::with_capacity(self.values());
         for value in sample.port(COLOUR) {
             let grid = value.grid()?;
-            for c in [0, 1, 2] {
-                let plane = grid.plane(if grid.channels == 3 { c } else { 0 });
-                let cells = shrunk(&grid, plane, self.size, window, None);
+            let planes = [0, 1, 2].map(|c| grid.plane(if grid.channels == 3 { c } else { 0 }));
+            for cells in seen(&grid, planes, self.size, window, None) {
                 row.extend(cells.into_iter().map(|v| v.unwrap_or(0.0) / 255.0));
             }
         }
         for value in sample.port(DEPTH) {
             let grid = value.grid()?;
             let plane = grid.plane(if grid.channels == 3 { 2 } else { 0 });
-            let mut depths = shrunk(&grid, plane, self.size, window, grid.valid);
+            let [mut depths] = seen(&grid, [plane], self.size, window, grid.valid);
             (0..FILLED).for_each(|_| fill(&mut depths, self.size));
             let middle = median(depths.iter().flatten().copied().collect());
             row.extend(depths.iter().map(|d| d.map_or(0.0, |d| d - middle)));
@@ -253,16 +252,32 @@ impl Scan<'_> {
     }
 }
 
+/// A window of planes brought to `size` x `size`, upright.
+fn seen<const N: usize>(
+    grid: &GridView<'_>,
+    planes: [&[f32]; N],
+    size: usize,
+    window: &Window,
+    valid: Option<&[u8]>,
+) -> [Vec<Option<f32>>; N] {
+    let all = (grid.rows, grid.cols);
+    match window.upright(planes, all, valid) {
+        None => planes.map(|plane| shrunk(all, plane, size, window, valid)),
+        Some(Upright { planes, valid, rows, cols }) => {
+            planes.map(|plane| shrunk((rows, cols), &plane, size, &Window::WHOLE, Some(&valid)))
+        }
+    }
+}
+
 /// A window of a plane brought to `size` x `size`: the mean of what is valid below each cell, pixels at its edges counting as far as they lie below it; none
 /// where nothing is valid. The lines of a cell are added up first, whole lines at a time.
 fn shrunk(
-    grid: &GridView<'_>,
+    (rows, cols): (usize, usize),
     plane: &[f32],
     size: usize,
     window: &Window,
     valid: Option<&[u8]>,
 ) -> Vec<Option<f32>> {
-    let (rows, cols) = (grid.rows, grid.cols);
     let across: Vec<Span> = (0..size).map(|cell| window.cols(cell, size, cols)).collect();
     let shares: Vec<Vec<f64>> =
         across.iter().map(|span| span.pixels.clone().map(|col| span.share(col)).collect()).collect();
@@ -365,8 +380,8 @@ mod tests {
             let valid: Vec<u8> = (0..rows * cols).map(|i| u8::from(inside(i))).collect();
             let plane: Vec<f32> = (0..rows * cols).map(|i| slopes[0] * (i / cols) as f32 + slopes[1] * (i % cols) as f32).collect();
             let grid = GridView { values: &plane, channels: 1, rows, cols, valid: Some(&valid), frame: Frame::NATIVE };
-            let window = Window::around([grid].into_iter());
-            let cells = shrunk(&grid, &plane, 64, &window, None);
+            let window = Window::around([grid].into_iter(), false);
+            let cells = shrunk((rows, cols), &plane, 64, &window, None);
             let map: Vec<f32> = cells.iter().map(|cell| cell.unwrap_or(0.0)).collect();
             let back = window.spread(&map, 64, rows, cols);
             // Of the pixels of the window but those along its edge and the picture's, beyond which there is nothing.
@@ -395,10 +410,10 @@ mod tests {
             let valid: Vec<u8> = (0..rows * cols).map(|i| u8::from(inside(i) && missing[i] > 0)).collect();
             let plane: Vec<f32> = (0..rows * cols).map(|i| if valid[i] > 0 { values[i] } else { f32::NAN }).collect();
             let grid = GridView { values: &plane, channels: 1, rows, cols, valid: Some(&valid), frame: Frame::NATIVE };
-            let window = Window::around([grid].into_iter());
-            let cells = shrunk(&grid, &plane, size, &window, grid.valid);
+            let window = Window::around([grid].into_iter(), false);
+            let cells = shrunk((rows, cols), &plane, size, &window, grid.valid);
             // What colour is shrunk by: everything is valid.
-            let all = shrunk(&grid, &values[..rows * cols], size, &window, None);
+            let all = shrunk((rows, cols), &values[..rows * cols], size, &window, None);
             prop_assert!(cells.len() == size * size && all.len() == size * size);
             for (i, (cell, whole)) in cells.into_iter().zip(all).enumerate() {
                 let (down, across) = (window.rows(i / size, size, rows), window.cols(i % size, size, cols));

@@ -286,6 +286,57 @@ fn a_scan_becomes_means_of_its_pixels_and_depths_around_their_median() {
 }
 
 #[test]
+fn a_long_part_is_seen_alike_however_it_lies() {
+    // A wedge whose colour and depth change along it and across, in a picture of 64 x 64.
+    let row = |degrees: f64, aligned: bool| {
+        let (sin, cos) = degrees.to_radians().sin_cos();
+        let place = |i: usize| {
+            let [y, x] = [i / 64, i % 64].map(|p| p as f64 - 31.5);
+            (cos * x + sin * y, cos * y - sin * x)
+        };
+        let inside = |i: usize| {
+            let (along, beside) = place(i);
+            (-12.0..18.0).contains(&along) && beside.abs() < 0.4 * (19.0 - along)
+        };
+        let valid: Vec<u8> = (0..4096).map(|i| u8::from(inside(i))).collect();
+        let colour: Vec<f32> = (0..3 * 4096)
+            .map(|i| {
+                let (along, beside) = place(i % 4096);
+                127.5 + [4.0 * along, 5.0 * beside, 0.0][i / 4096] as f32
+            })
+            .collect();
+        let depth: Vec<f32> = (0..4096)
+            .map(|i| if inside(i) { 0.5 + 1e-3 * (place(i).0 + 2.0 * place(i).1) as f32 } else { f32::NAN })
+            .collect();
+        let inputs =
+            vec![value(0, Content::Rgb, &colour, None), value(1, Content::Depth, &depth, Some(&valid))];
+        let sample = Sample { id: "one", index: 0, inputs };
+        let window = BOTH.window(&sample, aligned).unwrap();
+        BOTH.row(&sample, &window).unwrap()
+    };
+    let cells = SIZE * SIZE;
+    let first = row(0.0, true);
+    // The mean change of the first two colours and of depths, where both have one.
+    let apart = |other: &[f32]| {
+        let both = |i: usize| first[4 * cells + i] > 0.0 && other[4 * cells + i] > 0.0;
+        let part: Vec<usize> = (0..cells).filter(|&i| both(i)).collect();
+        assert!(part.len() > 150, "{}", part.len());
+        let mean = |plane: usize| {
+            let change = |&i: &usize| f64::from((other[plane * cells + i] - first[plane * cells + i]).abs());
+            part.iter().map(change).sum::<f64>() / part.len() as f64
+        };
+        [mean(0), mean(1), mean(3)]
+    };
+    for degrees in [17.0, 90.0, 141.0, 180.0, 266.0] {
+        // A cell is a pixel or two: 0.016 to 0.04 of a colour, and 1 to 4 mm.
+        let [along, beside, depth] = apart(&row(degrees, true));
+        assert!(along < 0.01 && beside < 0.012 && depth < 1e-3, "{degrees}: {along} {beside} {depth}");
+    }
+    let [along, ..] = apart(&row(180.0, false));
+    assert!(along > 0.1, "{along}");
+}
+
+#[test]
 fn gaps_of_depth_close_by_two_cells_and_neither_a_bore_nor_what_is_beside_the_part_does() {
     let at = |y: usize, x: usize| y * 64 + x;
     let depth: Vec<f32> = (0..64 * 64).map(|i| 0.5 + 0.001 * (i / 64) as f32).collect();
