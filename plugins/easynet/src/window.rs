@@ -11,6 +11,9 @@ const SPECKS: f64 = 0.005;
 /// How far the square reaches beyond the circle around the part, as a share of its diameter.
 const MARGIN: f64 = 0.05;
 
+/// A whole number larger than the side of any picture.
+const OFFSET: f64 = 16_777_216.0;
+
 /// A square of a picture, which may lie aslant; all in shares of the picture, down and across it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Window {
@@ -97,30 +100,40 @@ impl Window {
             let pixel = inside.then(|| y as usize * cols + x as usize)?;
             valid.is_none_or(|valid| valid[pixel] != 0).then_some(pixel)
         };
+        // All of the four, where they are inside and need not be looked at one by one.
+        let inner = |y: i64, x: i64| {
+            let inside = (0..rows as i64 - 1).contains(&y) && (0..cols as i64 - 1).contains(&x);
+            let first = inside.then(|| y as usize * cols + x as usize)?;
+            let all = [first, first + 1, first + cols, first + cols + 1];
+            valid.is_none_or(|valid| all.iter().all(|&pixel| valid[pixel] != 0)).then_some(all)
+        };
         for y in 0..tall {
             let v = (y as f64 + 0.5) / tall as f64;
             for x in 0..wide {
                 let u = (x as f64 + 0.5) / wide as f64;
                 let at = [0, 1].map(|k| corner[k] + v * down[k] + u * across[k] - 0.5);
-                let low = at.map(f64::floor);
-                let [v, u] = [0, 1].map(|k| (at[k] - low[k]) as f32);
-                let [low, left] = low.map(|p| p as i64);
-                let corners = [
-                    (0, 0, (1.0 - v) * (1.0 - u)),
-                    (0, 1, (1.0 - v) * u),
-                    (1, 0, v * (1.0 - u)),
-                    (1, 1, v * u),
-                ];
+                // Rounded down: a cast alone rounds towards 0.
+                let low = at.map(|p| (p + OFFSET) as i64 - OFFSET as i64);
+                let [v, u] = [0, 1].map(|k| (at[k] - low[k] as f64) as f32);
+                let shares = [(1.0 - v) * (1.0 - u), (1.0 - v) * u, v * (1.0 - u), v * u];
+                let place = y * wide + x;
+                if let Some(pixels) = inner(low[0], low[1]) {
+                    upright.valid[place] = 1;
+                    for (shown, plane) in upright.planes.iter_mut().zip(planes) {
+                        let parts = pixels.iter().zip(shares);
+                        shown[place] = parts.map(|(&pixel, share)| share * plane[pixel]).sum();
+                    }
+                    continue;
+                }
                 let (mut weight, mut sums) = (0.0, [0.0; N]);
-                for (down, across, share) in corners {
-                    let Some(pixel) = pixel(low + down, left + across) else { continue };
+                for ((down, across), share) in [(0, 0), (0, 1), (1, 0), (1, 1)].into_iter().zip(shares) {
+                    let Some(pixel) = pixel(low[0] + down, low[1] + across) else { continue };
                     weight += share;
                     sums.iter_mut().zip(planes).for_each(|(sum, plane)| *sum += share * plane[pixel]);
                 }
                 if weight >= 0.5 {
-                    let pixel = y * wide + x;
-                    upright.valid[pixel] = 1;
-                    upright.planes.iter_mut().zip(sums).for_each(|(plane, sum)| plane[pixel] = sum / weight);
+                    upright.valid[place] = 1;
+                    upright.planes.iter_mut().zip(sums).for_each(|(plane, sum)| plane[place] = sum / weight);
                 }
             }
         }
