@@ -1,7 +1,7 @@
 //! How a part lies: along which axis it is long, and which way it points.
 
 /// Least length over width, by the spread of the part's cells, of a part that has an axis. That of a round part is noise: where a hundredth of its cells
-/// is missing on one side, one of this length seems turned by some six degrees.
+/// is missing on one side, an ellipse of this length seems turned by up to eleven degrees.
 const LEAST_LONG: f64 = 1.05;
 
 /// The direction down and across, of length 1, in which the part of the valid cells is long around their `middle`: of the two the one in which it

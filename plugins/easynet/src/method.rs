@@ -254,6 +254,10 @@ impl Method for EasyNet {
             );
             return Err(Error::parameter("size", message));
         }
+        if settings.align && !settings.crop {
+            let message = "a part is turned in the square around it, which `crop = false` takes away; leave one of the two out";
+            return Err(Error::parameter("align", message));
+        }
         let made = Self { settings, host, shape: None, map: (0, 0), gathered: None, fitted: None };
         made.views()?;
         Ok(made)

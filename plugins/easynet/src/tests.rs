@@ -367,6 +367,9 @@ fn what_cannot_be_learned_from_is_refused_with_a_word_about_it() {
     assert_eq!(Runner::new::<EasyNet>(&[("size", ParamValue::Int(40))]).err().unwrap().subject, "size");
     let refused = Runner::new::<EasyNet>(&[("views", ParamValue::Int(3))]).err().unwrap();
     assert!(refused.subject == "views" && refused.message.contains("1, 2 and 4"), "{}", refused.message);
+    let whole = [("align", ParamValue::Bool(true)), ("crop", ParamValue::Bool(false))];
+    let refused = Runner::new::<EasyNet>(&whole).err().unwrap();
+    assert!(refused.subject == "align" && refused.message.contains("crop"), "{}", refused.message);
     let mut features = TestValue::grid(Content::Features, [3, 32, 32], vec![0.0; 3 * 1024]);
     features.port = 1;
     let refused = Runner::new::<EasyNet>(&[]).unwrap().plan(&[features]).unwrap_err();
